@@ -1,0 +1,49 @@
+# `make` alone lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+.PHONY: help setup up test lint typecheck prove bench docs generate lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@echo "setting up $(VENV) (once)…"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Grace needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+setup: $(VENV)/.ready ## make the virtual environment
+
+up: setup ## run the whole loop with the demo workload; Ctrl-C stops all of it
+	@exec $(BIN)/grace up $(ARGS)
+
+test: setup lint ## every test: unit, golden, property, integration, acceptance
+	$(BIN)/python -m pytest -m "not prove" $(ARGS)
+
+lint: setup ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+prove: setup ## the slow proofs: crash matrix, soak, every drill
+	$(BIN)/python -m pytest -m prove $(ARGS)
+
+bench: setup ## print the speed figures
+	$(BIN)/python -m bench $(ARGS)
+
+generate: setup ## write every generated file again
+	$(BIN)/grace rules build --out rules/generated
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --upgrade -q -o requirements.lock
+
+clean: ## remove the virtual environment and the caches, never .grace
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

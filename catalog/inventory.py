@@ -1,0 +1,66 @@
+"""The inventory: the targets that verbs act on, and which driver does it. Parsed from `inventory.yml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from catalog.model import Frozen, Relation
+
+
+class Limits(Frozen):
+    """How far a target may be scaled: never below `min`, never above `max`."""
+
+    min: int = Field(default=1, ge=0)
+    max: int = Field(default=1, ge=0)
+
+
+class Target(Frozen):
+    """One thing that verbs act on. `driver` names a row of `remediator.drivers.DRIVERS`, which validates `config`."""
+
+    name: str
+    driver: str
+    group: str = ""
+    """For the blast radius; its own name where empty."""
+    resources: tuple[str, ...] = ()
+    """Values of the `resource` label of infra metrics that mean this target (exact)."""
+    limits: Limits = Limits()
+    edge: str | None = None
+    standby: str | None = None
+    nodes: str | None = None
+    reclaim: str | None = None
+    analysis: str | None = None
+    shadow: bool = False
+    step_timeout: float = Field(default=30.0, gt=0, le=600)
+    """Seconds that one step on this target may take."""
+    config: Mapping[str, Any] = Field(default_factory=dict)
+
+    @property
+    def blast_group(self) -> str:
+        return self.group or self.name
+
+    def related(self, relation: Relation) -> str | None:
+        """The name of the target that stands in this relation, or None: then the target lacks the capability."""
+        if relation is Relation.TARGET:
+            return self.name
+        if relation is Relation.GOVERNANCE:
+            return "governance"
+        return {
+            Relation.EDGE: self.edge,
+            Relation.STANDBY: self.standby,
+            Relation.NODES: self.nodes,
+            Relation.RECLAIM: self.reclaim,
+            Relation.ANALYSIS: self.analysis,
+        }[relation]
+
+
+class Inventory(Frozen):
+    """All targets by name. `governance` always exists: it is Grace itself."""
+
+    targets: Mapping[str, Target] = Field(default_factory=dict)
+
+    def for_resource(self, resource: str) -> tuple[Target, ...]:
+        """Targets whose `resources` list it exactly: none or several means a person must look."""
+        return tuple(target for target in self.targets.values() if resource in target.resources)

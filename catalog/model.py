@@ -1,0 +1,423 @@
+"""The catalog, parsed: frozen, fully resolved, safe to share between tasks.
+
+Values keep the units people think in (ms, percent); `Unit.factor` converts an edge into Prometheus base units
+(seconds, ratios 0-1). Edges are converted, never values: 350 ms is exactly 0.35, while 0.35 s times 1000 is not always 350.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?$")
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds in a duration written as Prometheus writes it (`30s`, `5m`, `1h30m`), or a plain number of seconds.
+
+    Raises ValueError when it is neither, is negative, or is not finite.
+    """
+    if isinstance(text, bool):
+        raise ValueError("a duration such as 30s, 5m or 1h is expected, not true or false")
+    if isinstance(text, int | float):
+        if not math.isfinite(text) or text < 0:
+            raise ValueError(f"a duration cannot be {text}")
+        return float(text)
+    found = _DURATION.match(text.strip()) if isinstance(text, str) and text.strip() else None
+    if not found or not any(found.groups()):
+        raise ValueError(f"{text!r} is not a duration; write it like 30s, 5m or 1h")
+    days, hours, minutes, seconds, millis = (Decimal(part or 0) for part in found.groups())
+    return float(days * 86400 + hours * 3600 + minutes * 60 + seconds + millis / 1000)
+
+
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
+
+
+class Frozen(BaseModel):
+    """What every model of the catalog is: immutable, and strict about names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Category(StrEnum):
+    API = "api"
+    EXECUTOR = "executor"
+    LEARNING = "learning"
+    AUTONOMY = "autonomy"
+    INFRA = "infra"
+
+
+class Unit(StrEnum):
+    """How people read a value. `factor` times a value in this unit is the value in Prometheus base units."""
+
+    MILLISECONDS = "ms"
+    SECONDS = "seconds"
+    RATIO = "ratio"
+    PERCENT = "percent"
+    COUNT = "count"
+    PER_SECOND = "per_second"
+    PER_WINDOW = "per_window"
+
+    @property
+    def factor(self) -> Decimal:
+        return {Unit.MILLISECONDS: Decimal("0.001"), Unit.PERCENT: Decimal("0.01")}.get(self, Decimal(1))
+
+
+class Band(StrEnum):
+    GOOD = "good"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 good, 1 warning, 2 critical: the value of `resource:grace_band:sample`."""
+        return (Band.GOOD, Band.WARNING, Band.CRITICAL).index(self)
+
+
+class Severity(StrEnum):
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Edges(Frozen):
+    """One bad side of a metric, in the metric's own unit.
+
+    `warning` is where warning begins (`warning_owns_edge` says whether a value exactly there is warning or still good);
+    beyond `critical` is critical, a value exactly there is warning.
+    """
+
+    warning: Decimal
+    critical: Decimal
+    warning_owns_edge: bool = True
+
+
+class Bands(Frozen):
+    """Where good, warning and critical lie: `high` where high values are bad, `low` where low ones are, or both."""
+
+    high: Edges | None = None
+    low: Edges | None = None
+
+    def of(self, value: float) -> Band | None:
+        """The one band a value (in the metric's unit) lies in; None for NaN and the infinities, which are no data."""
+        if not math.isfinite(value):
+            return None
+        exact = Decimal(repr(float(value)))
+        for edges, sign in ((self.high, 1), (self.low, -1)):
+            if edges is not None and sign * exact > sign * edges.critical:
+                return Band.CRITICAL
+        for edges, sign in ((self.high, 1), (self.low, -1)):
+            if edges is None:
+                continue
+            beyond = sign * exact > sign * edges.warning
+            if beyond or (edges.warning_owns_edge and exact == edges.warning):
+                return Band.WARNING
+        return Band.GOOD
+
+    def side(self, value: float) -> Literal["high", "low"] | None:
+        """The side on which a bad value lies; None for a good value or no data."""
+        if self.of(value) in (None, Band.GOOD):
+            return None
+        middle_high = self.high is not None and Decimal(repr(float(value))) >= self.high.warning
+        return "high" if middle_high else "low"
+
+
+class Aggregate(StrEnum):
+    """How a window's samples become the window's one value."""
+
+    AVG = "avg"
+    MAX = "max"
+    SAME = "same"
+    """The derivation itself, taken over the window (a histogram quantile, a ratio of events)."""
+
+
+class Empty(StrEnum):
+    """What "there is nothing" means for a metric whose source is alive."""
+
+    IDLE = "idle"
+    ZERO = "zero"
+    ABSENT = "absent"
+
+
+# How Prometheus derives the value from the raw series. Series names are what the exporter exposes, in base units.
+
+
+class Gauge(Frozen):
+    """The reading itself. With `present`, the reading may be missing while that series says the source lives (idle)."""
+
+    kind: Literal["gauge"] = "gauge"
+    series: str
+    present: str | None = None
+
+
+class GaugeRatio(Frozen):
+    """`numerator` / `denominator`, both gauges summed by resource; 0/0 is no value."""
+
+    kind: Literal["gauge_ratio"] = "gauge_ratio"
+    numerator: str
+    denominator: str
+
+
+class Rate(Frozen):
+    """Per-second rate of a counter, summed by resource, divided by the gauge `per` where given."""
+
+    kind: Literal["rate"] = "rate"
+    counter: str
+    per: str | None = None
+
+
+class Quantile(Frozen):
+    """A quantile of a histogram (its base name, without _bucket)."""
+
+    kind: Literal["quantile"] = "quantile"
+    histogram: str
+    quantile: float = Field(gt=0, lt=1)
+
+
+class Events(Frozen):
+    """Exact increase of a counter over the interval."""
+
+    kind: Literal["events"] = "events"
+    counter: str
+
+
+class EventRatio(Frozen):
+    """Increase of `numerator` over increase of `denominator` (counters, with optional matchers); idle below `at_least`."""
+
+    kind: Literal["event_ratio"] = "event_ratio"
+    numerator: str
+    denominator: str
+    at_least: int = Field(default=1, ge=1)
+
+
+class Age(Frozen):
+    """Now minus a timestamp series; 0 where only `present` exists (the source was read and held nothing)."""
+
+    kind: Literal["age"] = "age"
+    timestamp: str
+    present: str
+
+
+Derivation = Annotated[Gauge | GaugeRatio | Rate | Quantile | Events | EventRatio | Age, Field(discriminator="kind")]
+
+
+class Source(Frozen):
+    """Which exporter collector measures it. The deployment's own details (a DSN, a directory) stand in its configuration."""
+
+    collector: Literal["psutil", "sql", "multiprocess", "events", "http", "kubernetes", "remediator", "celery", "redis"]
+
+
+class Tier(IntEnum):
+    """Governance tiers: 1 observe and tell; 2 reversible, low risk; 3 wider effect; 4 who is in control, or costs money."""
+
+    TIER_1 = 1
+    TIER_2 = 2
+    TIER_3 = 3
+    TIER_4 = 4
+
+    def __str__(self) -> str:
+        return f"tier_{self.value}"
+
+    @classmethod
+    def parse(cls, text: object) -> Tier:
+        """The tier written as `tier_2`. Raises ValueError for anything else."""
+        if isinstance(text, Tier):
+            return text
+        for tier in cls:
+            if text == str(tier):
+                return tier
+        raise ValueError(f"{text!r} is not a tier; write tier_1, tier_2, tier_3 or tier_4")
+
+
+class Risk(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Verb(StrEnum):
+    """What can be done to a target; a driver says which of these it can."""
+
+    SCALE = "scale"
+    RESTART = "restart"
+    SHIFT = "shift"
+    THROTTLE = "throttle"
+    PAUSE = "pause"
+    RESUME = "resume"
+    START = "start"
+    STOP = "stop"
+    RUN = "run"
+    RECLAIM = "reclaim"
+    GOVERN = "govern"
+    REPORT = "report"
+    NOTIFY = "notify"
+
+
+class Relation(StrEnum):
+    """Where a step acts: on the incident's target, on what the inventory relates to it, or on Grace itself."""
+
+    TARGET = "target"
+    EDGE = "edge"
+    STANDBY = "standby"
+    NODES = "nodes"
+    RECLAIM = "reclaim"
+    ANALYSIS = "analysis"
+    GOVERNANCE = "governance"
+
+
+class VerifiedBy(StrEnum):
+    METRIC = "metric"
+    EFFECT = "effect"
+    CONTAINMENT = "containment"
+
+
+class IfIneffective(StrEnum):
+    KEEP = "keep"
+    UNDO = "undo"
+    NOTHING = "nothing"
+    """There is nothing to keep or undo (a rolling restart, a report)."""
+
+
+class Release(StrEnum):
+    """Who gives back what a run changed: Grace, stepwise, once the metric stayed good; only a person; nobody (nothing to)."""
+
+    STEPWISE = "stepwise"
+    PERSON = "person"
+    NEVER = "never"
+
+
+class PlaybookStep(Frozen):
+    """One verb on one related target. `args` are numbers and words of the catalog's author, never of an alert."""
+
+    verb: Verb
+    on: Relation = Relation.TARGET
+    args: Mapping[str, int | float | str] = Field(default_factory=dict)
+
+
+class PlaybookDefinition(Frozen):
+    """A known fix: what it does, how much it may, how it is verified and what happens when it does not help."""
+
+    id: str
+    title: str
+    description: str = ""
+    tier: Annotated[Tier, BeforeValidator(Tier.parse)]
+    risk: Risk
+    steps: tuple[PlaybookStep, ...] = Field(min_length=1)
+    verified_by: VerifiedBy
+    if_ineffective: IfIneffective
+    release: Release = Release.NEVER
+    safety: bool = False
+    """One of the playbooks that only reduce what runs alone (the safety ratchet)."""
+    runbook: str | None = None
+
+
+class Response(Frozen):
+    """One thing that may be done about a band: run a playbook, tell a group of people, or escalate."""
+
+    kind: Literal["playbook", "tell", "escalate"]
+    name: str = ""
+
+
+class Responses(Frozen):
+    """What may be done, in order, for a band; for two-sided metrics by side."""
+
+    high: tuple[Response, ...] = ()
+    low: tuple[Response, ...] = ()
+
+    def on(self, side: Literal["high", "low"] | None) -> tuple[Response, ...]:
+        return self.low if side == "low" else self.high or self.low
+
+
+class MetricCatalogEntry(Frozen):
+    """One metric: how it is collected, derived and banded, and what may be done about it."""
+
+    id: str
+    title: str
+    description: str = ""
+    category: Category
+    unit: Unit
+    unit_label: str
+    """The unit as people write it: "ms", "%", "req/s per worker"."""
+    enabled: bool = True
+    interval: Seconds
+    window: Seconds
+    resource_is: str
+    """What one `resource` of it is, in words: "service", "host", "volume", "pool"."""
+    source: Source
+    derive: Derivation
+    aggregate: Aggregate
+    empty: Empty
+    bands: Bands
+    warning: Responses = Responses()
+    critical: Responses = Responses()
+
+    @property
+    def alertname(self) -> str:
+        """CamelCase of the id: infra.cpu_utilization is InfraCpuUtilization."""
+        return "".join(part.capitalize() for part in re.split(r"[._-]", self.id))
+
+    def responses(self, band: Band, side: Literal["high", "low"] | None = None) -> tuple[Response, ...]:
+        """What may be done in this band, in the catalog's order; nothing for good."""
+        if band is Band.GOOD:
+            return ()
+        return (self.critical if band is Band.CRITICAL else self.warning).on(side)
+
+
+class Binding(Frozen):
+    """A team's own alert, outside the catalog, bound to playbooks by Alertmanager matchers."""
+
+    matchers: tuple[str, ...] = Field(min_length=1)
+    target: str
+    playbooks: tuple[str, ...] = Field(min_length=1)
+    verify: str | None = None
+    """PromQL that returns something while the fault lasts; without it every run of this binding is held."""
+
+
+class Catalog(Frozen):
+    """Everything that is known: metrics and playbooks by id, in the order of their files, and bindings."""
+
+    metrics: Mapping[str, MetricCatalogEntry]
+    playbooks: Mapping[str, PlaybookDefinition]
+    bindings: tuple[Binding, ...] = ()
+    digest: str = ""
+    """SHA-256 of the canonical content: two catalogs that mean the same have the same."""
+
+    @property
+    def enabled(self) -> tuple[MetricCatalogEntry, ...]:
+        return tuple(metric for metric in self.metrics.values() if metric.enabled)
+
+    def scaled(self, scale: TimeScale) -> Catalog:
+        """The same catalog with every interval and window passed through `scale` (tests, drills)."""
+        metrics = {
+            key: metric.model_copy(
+                update={
+                    "interval": scale.interval(metric.interval),
+                    "window": scale.interval(metric.interval) * metric.window / metric.interval,
+                }
+            )
+            for key, metric in self.metrics.items()
+        }
+        return self.model_copy(update={"metrics": metrics})
+
+
+class TimeScale(Frozen):
+    """How intervals shrink for tests. `drill` is clamp(0.1 x interval, 2 s, 6 s); otherwise a plain factor."""
+
+    factor: float = Field(default=1.0, gt=0, le=1)
+    drill: bool = False
+
+    def interval(self, seconds: float) -> float:
+        if self.drill:
+            return min(max(0.1 * seconds, 2.0), 6.0)
+        return seconds * self.factor
+
+    def scrape_interval(self) -> float:
+        """Seconds between scrapes: 15 s at full scale, never below 1 s."""
+        return 1.0 if self.drill else max(1.0, 15.0 * self.factor)
+
+

@@ -1,0 +1,58 @@
+"""The governance policy: the numbers by which a plan is allowed, held or denied. Parsed from `governance.yml`.
+
+Every default is the documented one; a file may change any of them. What people set at run time (ceiling, strictness,
+lock, freeze, holds) lives in the ledger and wins over this file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from catalog.model import Frozen, Seconds, Tier
+
+TierName = Annotated[Tier, BeforeValidator(Tier.parse)]
+
+
+class Rates(Frozen):
+    per_target_hour: int = Field(default=6, ge=0)
+    all_hour: int = Field(default=30, ge=0)
+
+
+class BlastRadius(Frozen):
+    group_at_once: int = Field(default=1, ge=1)
+    group_share: float = Field(default=0.25, gt=0, le=1)
+    within: Seconds = 1800.0
+
+
+class Storm(Frozen):
+    enter_groups: int = Field(default=5, ge=1)
+    leave_below: int = Field(default=3, ge=1)
+    leave_after: Seconds = 600.0
+
+
+class Policy(Frozen):
+    ceiling: TierName = Tier.TIER_2
+    strictness: int = Field(default=0, ge=0, le=3)
+    supervised: bool = False
+    frozen: bool = False
+    shadow: bool = False
+    evidence: Literal["required", "trust_alert"] = "required"
+    confidence_floors: tuple[float, float, float, float] = (0.6, 0.7, 0.8, 0.9)
+    cooldown_factors: tuple[float, float, float, float] = (1, 2, 4, 8)
+    prior_successes: float = Field(default=8, gt=0)
+    prior_failures: float = Field(default=2, gt=0)
+    cooldown: Seconds = 600.0
+    attempt_cooldown: Seconds = 120.0
+    rates: Rates = Rates()
+    blast: BlastRadius = BlastRadius()
+    storm: Storm = Storm()
+    strikes: int = Field(default=3, ge=1)
+    repeat_heals: int = Field(default=3, ge=1)
+    repeat_heals_within: Seconds = 86400.0
+    approvals: dict[str, int] = Field(default_factory=lambda: {"tier_1": 1, "tier_2": 1, "tier_3": 1, "tier_4": 2})
+    approval_expiry: Seconds = 1800.0
+    safety_ratchet: Literal["immediate", "wait"] = "immediate"
+    safety_confirm_within: Seconds = 1800.0
+    release_after: Seconds = 3600.0
