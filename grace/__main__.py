@@ -1,0 +1,3 @@
+from grace.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""Subcommands of `grace` that talk to the remediator, one file per noun."""
