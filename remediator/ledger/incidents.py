@@ -1,0 +1,294 @@
+"""Incidents as rows: claimed under a lease, moved only along `INCIDENT_MOVES`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from catalog.model import Band
+from remediator.errors import GraceError
+from remediator.ledger.engine import Tx
+from remediator.ledger.schema import incidents, runs
+from remediator.model import INCIDENT_MOVES, Incident, IncidentState, Outcome, RunState, new_id
+
+
+class LeaseLost(GraceError):
+    """Somebody else works on this incident now: stop without another write."""
+
+
+class ForbiddenMove(GraceError):
+    """The state machine has no such move."""
+
+
+def _incident(row: Any) -> Incident:
+    return Incident(
+        id=row.id,
+        metric_id=row.metric_id,
+        resource=row.resource,
+        category=row.category,
+        band=Band(row.band),
+        opened_band=Band(row.opened_band),
+        state=IncidentState(row.state),
+        target=row.target,
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+        outcome=Outcome(row.outcome) if row.outcome else None,
+        wake_at=row.wake_at,
+        fence=row.fence,
+        firing=row.firing,
+        reason=row.reason,
+        verdict=row.verdict,
+        reasons=tuple(row.reasons),
+        labels=row.labels,
+        changed_at=row.changed_at,
+        last_notice_at=row.last_notice_at,
+        absent_polls=row.absent_polls,
+        decided=row.decided,
+    )
+
+
+def get(connection: Connection, incident_id: str) -> Incident | None:
+    row = connection.execute(sa.select(incidents).where(incidents.c.id == incident_id)).first()
+    return _incident(row) if row else None
+
+
+def find(connection: Connection, prefix: str) -> list[str]:
+    """Ids that begin with this (at most two: enough to know whether it is unique)."""
+    query = sa.select(incidents.c.id).where(incidents.c.id.startswith(prefix, autoescape=True)).limit(2)
+    return [row[0] for row in connection.execute(query)]
+
+
+def open_one(connection: Connection, metric_id: str, resource: str) -> Incident | None:
+    """The open incident of this metric and resource."""
+    query = sa.select(incidents).where(
+        incidents.c.metric_id == metric_id, incidents.c.resource == resource, incidents.c.closed_at.is_(None)
+    )
+    row = connection.execute(query).first()
+    return _incident(row) if row else None
+
+
+def all_open(connection: Connection) -> list[Incident]:
+    query = sa.select(incidents).where(incidents.c.closed_at.is_(None)).order_by(incidents.c.opened_at)
+    return [_incident(row) for row in connection.execute(query)]
+
+
+def listing(
+    connection: Connection, *, limit: int, cursor: str | None = None, states: tuple[str, ...] = ()
+) -> list[Incident]:
+    """Newest first, older than `cursor` (an id)."""
+    query = sa.select(incidents).order_by(incidents.c.id.desc()).limit(limit)
+    if cursor:
+        query = query.where(incidents.c.id < cursor)
+    if states:
+        query = query.where(incidents.c.state.in_(states))
+    return [_incident(row) for row in connection.execute(query)]
+
+
+def open_new(
+    tx: Tx,
+    *,
+    metric_id: str,
+    resource: str,
+    category: str,
+    band: Band,
+    target: str | None,
+    firing: dict[str, str],
+    labels: dict[str, str],
+) -> str:
+    """A new incident, due now; its id."""
+    incident_id = new_id("inc", tx.now)
+    tx.execute(
+        sa.insert(incidents).values(
+            id=incident_id,
+            metric_id=metric_id,
+            resource=resource,
+            category=category,
+            band=band.value,
+            opened_band=band.value,
+            state=IncidentState.OPEN.value,
+            target=target,
+            opened_at=tx.now,
+            changed_at=tx.now,
+            wake_at=tx.now,
+            firing=firing,
+            labels=labels,
+            last_notice_at=tx.now,
+            reasons=[],
+        )
+    )
+    return incident_id
+
+
+def due(connection: Connection, now: float, limit: int) -> list[str]:
+    """Ids of open incidents whose time has come and that nobody works on."""
+    query = (
+        sa.select(incidents.c.id)
+        .where(incidents.c.closed_at.is_(None), incidents.c.wake_at <= now, incidents.c.lease_until < now)
+        .order_by(incidents.c.wake_at)
+        .limit(limit)
+    )
+    return [row[0] for row in connection.execute(query)]
+
+
+def next_wake(connection: Connection) -> float | None:
+    """When the next open incident is due."""
+    query = sa.select(sa.func.min(sa.func.max(incidents.c.wake_at, incidents.c.lease_until))).where(
+        incidents.c.closed_at.is_(None), incidents.c.wake_at.is_not(None)
+    )
+    if connection.dialect.name == "postgresql":
+        query = sa.select(sa.func.min(sa.func.greatest(incidents.c.wake_at, incidents.c.lease_until))).where(
+            incidents.c.closed_at.is_(None), incidents.c.wake_at.is_not(None)
+        )
+    value = connection.execute(query).scalar()
+    return None if value is None else float(value)
+
+
+def claim(tx: Tx, incident_id: str, owner: str, lease: float) -> Incident | None:
+    """Take an incident that is due for `lease` seconds; None when somebody was faster. The fence rises with every claim."""
+    taken = tx.execute(
+        sa.update(incidents)
+        .where(
+            incidents.c.id == incident_id,
+            incidents.c.closed_at.is_(None),
+            incidents.c.wake_at <= tx.now,
+            incidents.c.lease_until < tx.now,
+        )
+        .values(owner=owner, fence=incidents.c.fence + 1, lease_until=tx.now + lease)
+    )
+    return get(tx.connection, incident_id) if taken.rowcount == 1 else None
+
+
+def renew(tx: Tx, incident: Incident, lease: float) -> None:
+    """Hold the claim for `lease` seconds more. Raises LeaseLost."""
+    _fenced(tx, incident, lease_until=tx.now + lease)
+
+
+def give_up_leases(tx: Tx) -> int:
+    """Free every claim: only the one process that holds the ledger's lock may say so, at its start."""
+    return tx.execute(
+        sa.update(incidents)
+        .where(incidents.c.closed_at.is_(None), incidents.c.lease_until > 0)
+        .values(owner=None, lease_until=0)
+    ).rowcount
+
+
+def _fenced(tx: Tx, incident: Incident, **values: Any) -> None:
+    changed = tx.execute(
+        sa.update(incidents)
+        .where(incidents.c.id == incident.id, incidents.c.fence == incident.fence, incidents.c.closed_at.is_(None))
+        .values(**values)
+    )
+    if changed.rowcount != 1:
+        raise LeaseLost(f"incident {incident.id} is no longer ours")
+
+
+def check_fence(tx: Tx, incident: Incident) -> None:
+    """Raises LeaseLost unless the claim still holds: read in the transaction that journals an intent."""
+    row = tx.execute(
+        sa.select(incidents.c.fence).where(incidents.c.id == incident.id, incidents.c.closed_at.is_(None))
+    ).first()
+    if row is None or row[0] != incident.fence:
+        raise LeaseLost(f"incident {incident.id} is no longer ours")
+
+
+def move(
+    tx: Tx,
+    incident: Incident,
+    state: IncidentState,
+    *,
+    reason: str,
+    wake_at: float | None,
+    outcome: Outcome | None = None,
+    release: bool = True,
+    **values: Any,
+) -> None:
+    """Bring the incident to `state` (or keep it there with a new wake time), record it, and give the claim back.
+
+    Raises ForbiddenMove for a move that the state machine lacks, LeaseLost when the claim is gone.
+    """
+    current = tx.execute(sa.select(incidents.c.state).where(incidents.c.id == incident.id)).scalar_one()
+    if state.value != current and state not in INCIDENT_MOVES[IncidentState(current)]:
+        raise ForbiddenMove(f"an incident cannot go from {current} to {state.value}")
+    closed = state is IncidentState.CLOSED
+    changes: dict[str, Any] = {"state": state.value, "reason": reason, "wake_at": None if closed else wake_at, **values}
+    if release or closed:
+        changes["lease_until"] = 0
+    if closed:
+        changes |= {"closed_at": tx.now, "outcome": outcome.value if outcome else None}
+    if state.value != current:
+        changes["changed_at"] = tx.now
+    _fenced(tx, incident, **changes)
+    if state.value != current:
+        body: dict[str, Any] = {"from": current, "to": state.value, "reason": reason}
+        if outcome:
+            body["outcome"] = outcome.value
+        tx.record("incident_moved", body, incident_id=incident.id)
+
+
+def set_fields(tx: Tx, incident_id: str, **values: Any) -> None:
+    """Change fields of an open incident that are nobody's claim (firing alerts, wake time)."""
+    tx.execute(
+        sa.update(incidents).where(incidents.c.id == incident_id, incidents.c.closed_at.is_(None)).values(**values)
+    )
+
+
+def wake(tx: Tx, incident_id: str) -> None:
+    """Make an open incident due now."""
+    set_fields(tx, incident_id, wake_at=tx.now)
+
+
+def wake_for_target(tx: Tx, target: str) -> None:
+    """A target became free: whoever waits for it may be judged afresh."""
+    tx.execute(
+        sa.update(incidents)
+        .where(
+            incidents.c.closed_at.is_(None),
+            incidents.c.target == target,
+            incidents.c.state.in_([IncidentState.OPEN.value, IncidentState.COOLING.value]),
+        )
+        .values(wake_at=tx.now)
+    )
+
+
+def busy_with_target(connection: Connection, incident: Incident) -> str | None:
+    """Another open incident on the same target that has a run going; its id."""
+    if incident.target is None:
+        return None
+    active = [state.value for state in RunState if state.active]
+    query = (
+        sa.select(incidents.c.id)
+        .join(runs, runs.c.incident_id == incidents.c.id)
+        .where(
+            incidents.c.closed_at.is_(None),
+            incidents.c.target == incident.target,
+            incidents.c.id != incident.id,
+            runs.c.state.in_(active),
+        )
+        .limit(1)
+    )
+    return connection.execute(query).scalar()
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Open incidents by state."""
+    query = (
+        sa.select(incidents.c.state, sa.func.count()).where(incidents.c.closed_at.is_(None)).group_by(incidents.c.state)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def heals_since(connection: Connection, metric_id: str, resource: str, since: float) -> int:
+    """How often this metric and resource were healed by Grace since then."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(incidents)
+        .where(
+            incidents.c.metric_id == metric_id,
+            incidents.c.resource == resource,
+            incidents.c.outcome == Outcome.HEALED.value,
+            incidents.c.closed_at >= since,
+        )
+    )
+    return int(connection.execute(query).scalar_one())

@@ -1,0 +1,335 @@
+"""Runs and their steps: intent journaled before the effect, result after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from catalog.model import Tier, Verb
+from remediator.errors import GraceError
+from remediator.ledger.engine import Tx
+from remediator.ledger.incidents import ForbiddenMove
+from remediator.ledger.schema import runs, steps
+from remediator.model import RUN_MOVES, Evidence, Plan, PlannedStep, Run, RunState, Step, new_id
+
+VERIFIED_BY_METRIC = (
+    RunState.HEALED.value,
+    RunState.INEFFECTIVE.value,
+    RunState.ROLLED_BACK.value,
+    RunState.UNDO_FAILED.value,
+)
+
+
+class TargetBusy(GraceError):
+    """Another run has this target: the database said so."""
+
+
+def _run(row: Any) -> Run:
+    return Run(
+        id=row.id,
+        incident_id=row.incident_id,
+        playbook_id=row.playbook_id,
+        target=row.target,
+        group=row.group,
+        tier=Tier(row.tier),
+        state=RunState(row.state),
+        outcome=row.outcome,
+        verdict=row.verdict,
+        reasons=tuple(row.reasons),
+        confidence=row.confidence,
+        evidence=Evidence(row.evidence),
+        digest=row.digest,
+        plan=tuple(PlannedStep.from_json(step) for step in row.plan),
+        by=row.by,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        acted_at=row.acted_at,
+        verify_until=row.verify_until,
+        ended_at=row.ended_at,
+        reason=row.reason,
+        kept=bool(row.kept),
+        release_at=row.release_at,
+        released_steps=row.released_steps,
+    )
+
+
+def _step(row: Any) -> Step:
+    return Step(
+        run_id=row.run_id,
+        phase=row.phase,
+        index=row.index,
+        verb=Verb(row.verb),
+        target=row.target,
+        driver=row.driver,
+        before=row.before,
+        desired=row.desired,
+        after=row.after,
+        state=row.state,
+        attempts=row.attempts,
+        intended_at=row.intended_at,
+        ended_at=row.ended_at,
+        error=row.error,
+    )
+
+
+def get(connection: Connection, run_id: str) -> Run | None:
+    row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).first()
+    return _run(row) if row else None
+
+
+def find(connection: Connection, prefix: str) -> list[str]:
+    query = sa.select(runs.c.id).where(runs.c.id.startswith(prefix, autoescape=True)).limit(2)
+    return [row[0] for row in connection.execute(query)]
+
+
+def listing(
+    connection: Connection,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    states: tuple[str, ...] = (),
+    everything: bool = False,
+) -> list[Run]:
+    """Newest first. Plans that never began (held, refused, expired) only with `everything` or by their state."""
+    query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit)
+    if cursor:
+        query = query.where(runs.c.id < cursor)
+    if states:
+        query = query.where(runs.c.state.in_(states))
+    elif not everything:
+        query = query.where(runs.c.started_at.is_not(None))
+    return [_run(row) for row in connection.execute(query)]
+
+
+def of_incident(connection: Connection, incident_id: str) -> list[Run]:
+    """Its runs, oldest first, plans that never began included."""
+    query = sa.select(runs).where(runs.c.incident_id == incident_id).order_by(runs.c.id)
+    return [_run(row) for row in connection.execute(query)]
+
+
+def steps_of(connection: Connection, run_id: str) -> list[Step]:
+    query = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.intended_at, steps.c.index)
+    return [_step(row) for row in connection.execute(query)]
+
+
+def create(
+    tx: Tx,
+    plan: Plan,
+    *,
+    incident_id: str | None,
+    state: RunState,
+    verdict: str,
+    reasons: tuple[str, ...],
+    confidence: float,
+    evidence: Evidence,
+    by: str,
+    reason: str = "",
+    run_id: str | None = None,
+) -> str:
+    """A new run in `state`; its id."""
+    run_id = run_id or new_id("run", tx.now)
+    tx.execute(
+        sa.insert(runs).values(
+            id=run_id,
+            incident_id=incident_id,
+            playbook_id=plan.playbook_id,
+            target=plan.target,
+            group=plan.group,
+            tier=int(plan.tier),
+            state=state.value,
+            verdict=verdict,
+            reasons=list(reasons),
+            confidence=confidence,
+            evidence=evidence.value,
+            digest=plan.digest,
+            plan=[step.as_json() for step in plan.steps],
+            by=by,
+            created_at=tx.now,
+            ended_at=tx.now if state.final else None,
+            reason=reason,
+        )
+    )
+    return run_id
+
+
+def move(tx: Tx, run_id: str, state: RunState, **values: Any) -> None:
+    """Bring a run to `state`, and record it. Raises ForbiddenMove, or TargetBusy when its target has another active run."""
+    row = tx.execute(sa.select(runs.c.state, runs.c.incident_id).where(runs.c.id == run_id)).one()
+    current = RunState(row.state)
+    if state is not current and state not in RUN_MOVES[current]:
+        raise ForbiddenMove(f"a run cannot go from {current.value} to {state.value}")
+    changes: dict[str, Any] = {"state": state.value, "active": int(state.active), **values}
+    if state.final and state is not current:
+        changes.setdefault("ended_at", tx.now)
+        changes.setdefault("outcome", state.value)
+    try:
+        tx.execute(sa.update(runs).where(runs.c.id == run_id).values(**changes))
+    except sa.exc.IntegrityError as error:
+        raise TargetBusy("another run on this target has not ended") from error
+    if state is not current:
+        told = {key: value for key, value in values.items() if key in ("reason", "verdict", "reasons", "confidence")}
+        tx.record(
+            "run_moved", {"from": current.value, "to": state.value, **told}, run_id=run_id, incident_id=row.incident_id
+        )
+
+
+def update(tx: Tx, run_id: str, **values: Any) -> None:
+    """Change fields that are not the state."""
+    tx.execute(sa.update(runs).where(runs.c.id == run_id).values(**values))
+
+
+def intend(tx: Tx, run: Run, phase: str, index: int, step: PlannedStep) -> int:
+    """Journal that a step is about to be done; its number of attempts, this one included."""
+    where = (steps.c.run_id == run.id, steps.c.phase == phase, steps.c.index == index)
+    attempts = tx.execute(sa.select(steps.c.attempts).where(*where)).scalar()
+    if attempts is None:
+        attempts = 1
+        tx.execute(
+            sa.insert(steps).values(
+                run_id=run.id,
+                phase=phase,
+                index=index,
+                verb=step.verb.value,
+                target=step.target,
+                driver=step.driver,
+                before=dict(step.before),
+                desired=dict(step.desired),
+                state="intended",
+                attempts=1,
+                intended_at=tx.now,
+            )
+        )
+    else:
+        attempts += 1
+        tx.execute(sa.update(steps).where(*where).values(state="intended", attempts=attempts, error=None))
+    tx.record(
+        "step_intended",
+        {
+            "phase": phase,
+            "step": index,
+            "attempt": attempts,
+            "verb": step.verb.value,
+            "target": step.target,
+            "driver": step.driver,
+            "before": dict(step.before),
+            "desired": dict(step.desired),
+        },
+        run_id=run.id,
+        incident_id=run.incident_id,
+    )
+    return attempts
+
+
+def finish(
+    tx: Tx, run: Run, phase: str, index: int, *, after: Mapping[str, Any] | None, error: str | None = None
+) -> None:
+    """Journal what came of a step."""
+    state = "failed" if error else "done"
+    tx.execute(
+        sa.update(steps)
+        .where(steps.c.run_id == run.id, steps.c.phase == phase, steps.c.index == index)
+        .values(state=state, after=None if after is None else dict(after), error=error, ended_at=tx.now)
+    )
+    body: dict[str, Any] = {"phase": phase, "step": index, "result": state}
+    if after is not None:
+        body["after"] = dict(after)
+    if error:
+        body["error"] = error
+    tx.record(f"step_{state}", body, run_id=run.id, incident_id=run.incident_id)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the ledger knows about a plan's past: the facts that governance counts."""
+
+    last_of_playbook_on_target: float | None
+    started_last_hour_target: int
+    started_last_hour_all: int
+    active_on_target: str | None
+    active_in_group: int
+    group_targets_changed: frozenset[str]
+
+
+def history(
+    connection: Connection, *, playbook_id: str, target: str, group: str, now: float, blast_within: float
+) -> History:
+    """Counted in the transaction that decides, so that two decisions never share a budget."""
+    began = runs.c.started_at.is_not(None)
+    last = connection.execute(
+        sa.select(sa.func.max(runs.c.started_at)).where(
+            began, runs.c.playbook_id == playbook_id, runs.c.target == target
+        )
+    ).scalar()
+    hour = sa.select(sa.func.count()).select_from(runs).where(runs.c.started_at > now - 3600)
+    changed = connection.execute(
+        sa.select(runs.c.target)
+        .where(began, runs.c.group == group, runs.c.started_at > now - blast_within)
+        .distinct()
+    )
+    return History(
+        last_of_playbook_on_target=last,
+        started_last_hour_target=connection.execute(hour.where(runs.c.target == target)).scalar_one(),
+        started_last_hour_all=connection.execute(hour).scalar_one(),
+        active_on_target=connection.execute(
+            sa.select(runs.c.id).where(runs.c.target == target, runs.c.active == 1)
+        ).scalar(),
+        active_in_group=connection.execute(
+            sa.select(sa.func.count()).select_from(runs).where(runs.c.group == group, runs.c.active == 1)
+        ).scalar_one(),
+        group_targets_changed=frozenset(row[0] for row in changed),
+    )
+
+
+def outcomes(connection: Connection, playbook_id: str) -> tuple[int, int]:
+    """Verified outcomes of a playbook so far: how often it healed, how often it did not."""
+    query = (
+        sa.select(runs.c.outcome, sa.func.count())
+        .where(runs.c.playbook_id == playbook_id, runs.c.outcome.in_(VERIFIED_BY_METRIC))
+        .group_by(runs.c.outcome)
+    )
+    found = {row[0]: row[1] for row in connection.execute(query)}
+    healed = found.pop(RunState.HEALED.value, 0)
+    return healed, sum(found.values())
+
+
+def autonomy(connection: Connection, since: float) -> dict[str, int]:
+    """Runs verified by metric that ended since then: all, healed, rolled back, and those nobody had to approve."""
+    query = sa.select(runs.c.outcome, runs.c.verdict, sa.func.count()).where(
+        runs.c.ended_at > since, runs.c.outcome.in_(VERIFIED_BY_METRIC)
+    )
+    result = {"verified": 0, "healed": 0, "rolled_back": 0, "alone": 0}
+    for outcome, verdict, count in connection.execute(query.group_by(runs.c.outcome, runs.c.verdict)):
+        result["verified"] += count
+        if outcome == RunState.HEALED.value:
+            result["healed"] += count
+        if outcome in (RunState.ROLLED_BACK.value, RunState.UNDO_FAILED.value):
+            result["rolled_back"] += count
+        if verdict == "allow":
+            result["alone"] += count
+    return result
+
+
+def release_due(connection: Connection, now: float) -> list[Run]:
+    """Runs whose changes still stand and whose time to give them back has come."""
+    query = sa.select(runs).where(runs.c.kept == 1, runs.c.release_at <= now).order_by(runs.c.release_at).limit(20)
+    return [_run(row) for row in connection.execute(query)]
+
+
+def unfinished_alone(connection: Connection) -> list[Run]:
+    """Active runs that belong to no incident, or whose incident has closed: undo, release and runs by hand."""
+    query = sa.select(runs).where(runs.c.active == 1).order_by(runs.c.id)
+    return [_run(row) for row in connection.execute(query)]
+
+
+def counts(connection: Connection, since: float) -> dict[str, int]:
+    """Executions since then by state."""
+    query = (
+        sa.select(runs.c.state, sa.func.count())
+        .where(sa.or_(runs.c.started_at > since, runs.c.active == 1))
+        .group_by(runs.c.state)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
