@@ -1,12 +1,25 @@
-"""`grace.yml`: one file that says where everything is. Every key has a default; an empty file is a working remediator."""
+"""`grace.yml`: one file that says where everything is.
+
+Every key has a default; an empty file is a working remediator.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from catalog.model import Frozen, Seconds, TimeScale
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder")
+    return folder / path.expanduser() if folder else path
+
+
+FilePath = Annotated[Path, AfterValidator(_beside)]
+"""A path; in a file it is relative to that file's folder."""
 
 
 class LedgerConfig(Frozen):
@@ -29,27 +42,27 @@ class NotifyChannel(Frozen):
     """Where people are told: always the log; `file` appends JSON lines."""
 
     name: str
-    file: Path | None = None
+    file: FilePath | None = None
 
 
 class AuthConfig(Frozen):
-    session_secret_file: Path | None = None
+    session_secret_file: FilePath | None = None
 
 
 class AuditConfig(Frozen):
-    key_file: Path | None = None
-    checkpoints_file: Path | None = None
+    key_file: FilePath | None = None
+    checkpoints_file: FilePath | None = None
     checkpoint_every: Seconds = 60.0
     checkpoint_entries: int = Field(default=100, ge=1)
 
 
 class GraceConfig(Frozen):
-    data_dir: Path = Path(".grace")
-    catalog: tuple[Path, ...] = ()
+    data_dir: FilePath = Field(default=Path(".grace"), validate_default=True)
+    catalog: tuple[FilePath, ...] = ()
     """Laid over the shipped catalog, in order."""
-    inventory: Path | None = None
-    governance: Path | None = None
-    exporter: Path | None = None
+    inventory: FilePath | None = None
+    governance: FilePath | None = None
+    exporter: FilePath | None = None
     """What the exporter's collectors read (`exporter.yml`)."""
     ledger: LedgerConfig = LedgerConfig()
     prometheus: PrometheusConfig = PrometheusConfig()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from catalog.model import Frozen, Relation
+
+TARGET_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class Limits(Frozen):
@@ -20,7 +22,7 @@ class Limits(Frozen):
 class Target(Frozen):
     """One thing that verbs act on. `driver` names a row of `remediator.drivers.DRIVERS`, which validates `config`."""
 
-    name: str
+    name: str = Field(pattern=TARGET_PATTERN, max_length=100)
     driver: str
     group: str = ""
     """For the blast radius; its own name where empty."""
@@ -56,10 +58,26 @@ class Target(Frozen):
         }[relation]
 
 
+def _targets_as_written(schema: dict[str, Any]) -> None:
+    schema["properties"]["targets"]["propertyNames"] = {"pattern": TARGET_PATTERN}
+
+
 class Inventory(Frozen):
     """All targets by name. `governance` always exists: it is Grace itself."""
 
+    model_config = ConfigDict(json_schema_extra=_targets_as_written)
+
     targets: Mapping[str, Target] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_targets(cls, written: Any) -> Any:
+        """A target's name is its key in the file; it need not be written twice."""
+        targets = written.get("targets") if isinstance(written, Mapping) else None
+        if not isinstance(targets, Mapping):
+            return written
+        named = {key: {"name": key, **each} if isinstance(each, Mapping) else each for key, each in targets.items()}
+        return {**written, "targets": named}
 
     def for_resource(self, resource: str) -> tuple[Target, ...]:
         """Targets whose `resources` list it exactly: none or several means a person must look."""

@@ -11,38 +11,41 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import IntEnum, StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-_DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?$")
+from catalog.notation import (
+    DURATION_PATTERN,
+    parse_bands,
+    parse_response,
+    plain_decimal,
+)
+from catalog.notation import parse_duration as parse_duration
+from catalog.verbs import wrong_args
 
+ID_PATTERN = r"^[a-z][a-z0-9]*(?:[._-][a-z0-9]+)*$"
+SERIES_PATTERN = r"^[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{[^{}\n]*\})?$"
 
-def parse_duration(text: str | float) -> float:
-    """Seconds in a duration written as Prometheus writes it (`30s`, `5m`, `1h30m`), or a plain number of seconds.
-
-    Raises ValueError when it is neither, is negative, or is not finite.
-    """
-    if isinstance(text, bool):
-        raise ValueError("a duration such as 30s, 5m or 1h is expected, not true or false")
-    if isinstance(text, int | float):
-        if not math.isfinite(text) or text < 0:
-            raise ValueError(f"a duration cannot be {text}")
-        return float(text)
-    found = _DURATION.match(text.strip()) if isinstance(text, str) and text.strip() else None
-    if not found or not any(found.groups()):
-        raise ValueError(f"{text!r} is not a duration; write it like 30s, 5m or 1h")
-    days, hours, minutes, seconds, millis = (Decimal(part or 0) for part in found.groups())
-    return float(days * 86400 + hours * 3600 + minutes * 60 + seconds + millis / 1000)
-
-
-Seconds = Annotated[float, BeforeValidator(parse_duration)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": DURATION_PATTERN}, {"type": "number", "minimum": 0}],
+            "description": "A duration such as 30s, 5m or 1h30m, or a number of seconds.",
+        }
+    ),
+]
+Id = Annotated[str, Field(pattern=ID_PATTERN, max_length=100)]
+SeriesName = Annotated[str, Field(pattern=SERIES_PATTERN, max_length=500)]
+"""A series, with matchers where only some of it count: `grace_http_requests_total{code=~"5.."}`."""
 
 
 class Frozen(BaseModel):
     """What every model of the catalog is: immutable, and strict about names it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Category(StrEnum):
@@ -92,16 +95,37 @@ class Edges(Frozen):
     beyond `critical` is critical, a value exactly there is warning.
     """
 
-    warning: Decimal
-    critical: Decimal
+    warning: Annotated[Decimal, AfterValidator(plain_decimal)]
+    critical: Annotated[Decimal, AfterValidator(plain_decimal)]
     warning_owns_edge: bool = True
+
+
+def _bands_as_written(schema: dict[str, Any]) -> None:
+    schema["properties"] = {
+        name: {"type": "string", "examples": examples}
+        for name, examples in (
+            ("good", ["< 350", "> 85", "70..85"]),
+            ("warning", ["350..500", "60..70, 85..90"]),
+            ("critical", ["> 500", "< 60, > 90"]),
+        )
+    }
+    schema["required"] = ["good", "warning", "critical"]
 
 
 class Bands(Frozen):
     """Where good, warning and critical lie: `high` where high values are bad, `low` where low ones are, or both."""
 
+    model_config = ConfigDict(json_schema_extra=_bands_as_written)
+
     high: Edges | None = None
     low: Edges | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, written: Any) -> Any:
+        if isinstance(written, Mapping) and not {"high", "low"} & set(written):
+            return parse_bands(written)
+        return written
 
     def of(self, value: float) -> Band | None:
         """The one band a value (in the metric's unit) lies in; None for NaN and the infinities, which are no data."""
@@ -151,31 +175,31 @@ class Gauge(Frozen):
     """The reading itself. With `present`, the reading may be missing while that series says the source lives (idle)."""
 
     kind: Literal["gauge"] = "gauge"
-    series: str
-    present: str | None = None
+    series: SeriesName
+    present: SeriesName | None = None
 
 
 class GaugeRatio(Frozen):
     """`numerator` / `denominator`, both gauges summed by resource; 0/0 is no value."""
 
     kind: Literal["gauge_ratio"] = "gauge_ratio"
-    numerator: str
-    denominator: str
+    numerator: SeriesName
+    denominator: SeriesName
 
 
 class Rate(Frozen):
     """Per-second rate of a counter, summed by resource, divided by the gauge `per` where given."""
 
     kind: Literal["rate"] = "rate"
-    counter: str
-    per: str | None = None
+    counter: SeriesName
+    per: SeriesName | None = None
 
 
 class Quantile(Frozen):
     """A quantile of a histogram (its base name, without _bucket)."""
 
     kind: Literal["quantile"] = "quantile"
-    histogram: str
+    histogram: SeriesName
     quantile: float = Field(gt=0, lt=1)
 
 
@@ -183,15 +207,15 @@ class Events(Frozen):
     """Exact increase of a counter over the interval."""
 
     kind: Literal["events"] = "events"
-    counter: str
+    counter: SeriesName
 
 
 class EventRatio(Frozen):
     """Increase of `numerator` over increase of `denominator` (counters, with optional matchers); idle below `at_least`."""
 
     kind: Literal["event_ratio"] = "event_ratio"
-    numerator: str
-    denominator: str
+    numerator: SeriesName
+    denominator: SeriesName
     at_least: int = Field(default=1, ge=1)
 
 
@@ -199,17 +223,30 @@ class Age(Frozen):
     """Now minus a timestamp series; 0 where only `present` exists (the source was read and held nothing)."""
 
     kind: Literal["age"] = "age"
-    timestamp: str
-    present: str
+    timestamp: SeriesName
+    present: SeriesName
 
 
 Derivation = Annotated[Gauge | GaugeRatio | Rate | Quantile | Events | EventRatio | Age, Field(discriminator="kind")]
 
 
+def _source_as_written(schema: dict[str, Any]) -> None:
+    name = schema["properties"]["collector"]
+    whole = {key: schema.pop(key) for key in ("type", "properties", "required", "additionalProperties")}
+    schema["anyOf"] = [{key: name[key] for key in ("type", "enum")}, whole]
+
+
 class Source(Frozen):
     """Which exporter collector measures it. The deployment's own details (a DSN, a directory) stand in its configuration."""
 
+    model_config = ConfigDict(json_schema_extra=_source_as_written)
+
     collector: Literal["psutil", "sql", "multiprocess", "events", "http", "kubernetes", "remediator", "celery", "redis"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, written: Any) -> Any:
+        return {"collector": written} if isinstance(written, str) else written
 
 
 class Tier(IntEnum):
@@ -232,6 +269,11 @@ class Tier(IntEnum):
             if text == str(tier):
                 return tier
         raise ValueError(f"{text!r} is not a tier; write tier_1, tier_2, tier_3 or tier_4")
+
+
+TierName = Annotated[
+    Tier, BeforeValidator(Tier.parse), WithJsonSchema({"type": "string", "enum": [str(tier) for tier in Tier]})
+]
 
 
 class Risk(StrEnum):
@@ -298,14 +340,21 @@ class PlaybookStep(Frozen):
     on: Relation = Relation.TARGET
     args: Mapping[str, int | float | str] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _check_args(self) -> Self:
+        problem = wrong_args(self.verb.value, self.args)
+        if problem:
+            raise ValueError(problem)
+        return self
+
 
 class PlaybookDefinition(Frozen):
     """A known fix: what it does, how much it may, how it is verified and what happens when it does not help."""
 
-    id: str
-    title: str
+    id: Id
+    title: str = Field(min_length=1)
     description: str = ""
-    tier: Annotated[Tier, BeforeValidator(Tier.parse)]
+    tier: TierName
     risk: Risk
     steps: tuple[PlaybookStep, ...] = Field(min_length=1)
     verified_by: VerifiedBy
@@ -316,28 +365,62 @@ class PlaybookDefinition(Frozen):
     runbook: str | None = None
 
 
+def _response_as_written(schema: dict[str, Any]) -> None:
+    for key in ("properties", "required", "additionalProperties"):
+        schema.pop(key, None)
+    schema["type"] = "string"
+    schema["pattern"] = r"^(?:[a-z][a-z0-9._-]*|tell:.+)$"
+    schema["examples"] = ["scale-workers", "tell:reviewers", "escalate"]
+
+
 class Response(Frozen):
     """One thing that may be done about a band: run a playbook, tell a group of people, or escalate."""
+
+    model_config = ConfigDict(json_schema_extra=_response_as_written)
 
     kind: Literal["playbook", "tell", "escalate"]
     name: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, written: Any) -> Any:
+        return parse_response(written) if isinstance(written, str) else written
+
+    def __str__(self) -> str:
+        return {"playbook": self.name, "tell": f"tell:{self.name}", "escalate": "escalate"}[self.kind]
+
+
+def _responses_as_written(schema: dict[str, Any]) -> None:
+    side = schema["properties"]["high"]
+    by_side = {"type": "object", "properties": schema.pop("properties"), "additionalProperties": False}
+    schema.pop("type")
+    schema.pop("additionalProperties")
+    schema["anyOf"] = [{"type": "array", "items": side["items"]}, by_side]
+
 
 class Responses(Frozen):
-    """What may be done, in order, for a band; for two-sided metrics by side."""
+    """What may be done, in order, for a band: one list, or for two-sided metrics one for each side."""
+
+    model_config = ConfigDict(json_schema_extra=_responses_as_written)
 
     high: tuple[Response, ...] = ()
     low: tuple[Response, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, written: Any) -> Any:
+        return {"high": written, "low": written} if isinstance(written, list | tuple) else written
+
     def on(self, side: Literal["high", "low"] | None) -> tuple[Response, ...]:
-        return self.low if side == "low" else self.high or self.low
+        """The responses on one side; without a side those of the high one."""
+        return self.low if side == "low" else self.high
 
 
 class MetricCatalogEntry(Frozen):
     """One metric: how it is collected, derived and banded, and what may be done about it."""
 
-    id: str
-    title: str
+    id: Id
+    title: str = Field(min_length=1)
     description: str = ""
     category: Category
     unit: Unit
@@ -355,6 +438,18 @@ class MetricCatalogEntry(Frozen):
     bands: Bands
     warning: Responses = Responses()
     critical: Responses = Responses()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.interval <= 0:
+            raise ValueError("interval must be longer than nothing")
+        if self.window < self.interval:
+            raise ValueError("the window must be at least one interval long")
+        one_sided = self.bands.high is None or self.bands.low is None
+        for band, responses in (("warning", self.warning), ("critical", self.critical)):
+            if one_sided and responses.high != responses.low:
+                raise ValueError(f"{band} names sides (high, low), but the bands have one side only: write one list")
+        return self
 
     @property
     def alertname(self) -> str:
@@ -419,5 +514,3 @@ class TimeScale(Frozen):
     def scrape_interval(self) -> float:
         """Seconds between scrapes: 15 s at full scale, never below 1 s."""
         return 1.0 if self.drill else max(1.0, 15.0 * self.factor)
-
-

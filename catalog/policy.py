@@ -6,13 +6,14 @@ lock, freeze, holds) lives in the ledger and wins over this file.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, model_validator
 
-from catalog.model import Frozen, Seconds, Tier
+from catalog.model import Frozen, Seconds, Tier, TierName
 
-TierName = Annotated[Tier, BeforeValidator(Tier.parse)]
+APPROVALS = {"tier_1": 1, "tier_2": 1, "tier_3": 1, "tier_4": 2}
 
 
 class Rates(Frozen):
@@ -51,8 +52,19 @@ class Policy(Frozen):
     strikes: int = Field(default=3, ge=1)
     repeat_heals: int = Field(default=3, ge=1)
     repeat_heals_within: Seconds = 86400.0
-    approvals: dict[str, int] = Field(default_factory=lambda: {"tier_1": 1, "tier_2": 1, "tier_3": 1, "tier_4": 2})
+    approvals: dict[str, Annotated[int, Field(ge=1, le=10)]] = Field(
+        default_factory=lambda: dict(APPROVALS), json_schema_extra={"propertyNames": {"enum": list(APPROVALS)}}
+    )
+    """How many distinct people must approve a held plan of each tier."""
     approval_expiry: Seconds = 1800.0
     safety_ratchet: Literal["immediate", "wait"] = "immediate"
     safety_confirm_within: Seconds = 1800.0
     release_after: Seconds = 3600.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_approvals(cls, written: Any) -> Any:
+        """Tiers that the file does not name keep their default."""
+        if isinstance(written, Mapping) and isinstance(written.get("approvals"), Mapping):
+            return {**written, "approvals": {**APPROVALS, **written["approvals"]}}
+        return written

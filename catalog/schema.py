@@ -1,0 +1,62 @@
+"""The JSON Schemas (draft 2020-12) of the files people write, generated from the typed models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from catalog.config import GraceConfig
+from catalog.inventory import Inventory
+from catalog.model import Binding, Frozen, Id, MetricCatalogEntry, PlaybookDefinition
+from catalog.policy import Policy
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Removal(Frozen):
+    """Entries of earlier files that are taken away."""
+
+    metrics: tuple[Id, ...] = ()
+    playbooks: tuple[Id, ...] = ()
+
+
+class CatalogFile(Frozen):
+    """One catalog file. An entry whose id an earlier file has changes only the fields it names."""
+
+    metrics: tuple[MetricCatalogEntry, ...] = ()
+    playbooks: tuple[PlaybookDefinition, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+    """A team's own alerts, outside the catalog, bound to playbooks."""
+    remove: Removal = Field(default_factory=Removal)
+
+
+MODELS: Mapping[str, type[BaseModel]] = {
+    "catalog": CatalogFile,
+    "inventory": Inventory,
+    "governance": Policy,
+    "config": GraceConfig,
+}
+
+
+@cache
+def schema(name: str) -> Mapping[str, Any]:
+    """The JSON Schema of one kind of file: a key of MODELS."""
+    generated = MODELS[name].model_json_schema(mode="validation")
+    definitions = generated.get("$defs", {})
+    for entry in ("MetricCatalogEntry", "PlaybookDefinition"):
+        if entry in definitions:
+            definitions[entry]["required"] = ["id"]
+    if "Target" in definitions:
+        definitions["Target"]["required"].remove("name")
+    for definition in (generated, *definitions.values()):
+        _without_titles(definition)
+    return {"$schema": _DRAFT, **generated}
+
+
+def _without_titles(definition: dict[str, Any]) -> None:
+    """Drop the titles that repeat the field's name: editors show both."""
+    for each in definition.get("properties", {}).values():
+        each.pop("title", None)
