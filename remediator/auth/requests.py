@@ -6,7 +6,7 @@ A handler says who may call it, next to its definition:
     @needs(Role.VIEWER, open_on_loopback=True)
     @open_to_all
 
-A handler that says nothing needs an admin. After the check, `identity_of(request)` is who asks.
+A handler that says nothing needs an admin. After the check, `identity_of(request)` (`request[IDENTITY]`) is who asks.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from remediator.problem import problem
 _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _ATTRIBUTE = "_grace_access"
+
+IDENTITY = web.RequestKey("identity", Identity)
+"""Where a checked request carries who asks; absent where a handler is open and no token was needed."""
 
 AnyHandler = TypeVar("AnyHandler", bound=Callable[..., Awaitable[web.StreamResponse]])
 
@@ -67,13 +70,12 @@ def access_of(handler: object) -> Access:
 
 
 def identity_of(request: web.Request) -> Identity:
-    """Who asks. Raises KeyError in a handler that is open to callers without a token: use `request.get("identity")`."""
-    identity: Identity = request["identity"]
-    return identity
+    """Who asks. Raises KeyError in a handler that is open to callers without a token: use `request.get(IDENTITY)`."""
+    return request[IDENTITY]
 
 
 def authentication(store: TokenStore, clock: Clock, *, hosts: Collection[str] = ()) -> Middleware:
-    """A middleware that lets through only requests their handler's `Access` allows, and sets `request["identity"]`.
+    """A middleware that lets through only requests their handler's `Access` allows, and sets `request[IDENTITY]`.
 
     `hosts` are names this server is reached by, besides localhost and addresses. Everything else is answered with a
     problem: 401 (no or an unknown token), 403 (wrong host, foreign page, role too weak), 429 (a peer that keeps
@@ -107,7 +109,7 @@ def authentication(store: TokenStore, clock: Clock, *, hosts: Collection[str] = 
                 "Not allowed",
                 f"this needs the role {access.role}; the token of {identity.name} is {identity.role}",
             )
-        request["identity"] = identity
+        request[IDENTITY] = identity
         return await handler(request)
 
     return check

@@ -65,14 +65,14 @@ class NameTaken(Exception):
 
 
 class TokenStore(Protocol):
-    """Where token digests live (the ledger). One active token a name; revoked ones stay listed."""
+    """Where token digests live (the ledger): one token a name; a revoked one stays listed until its name gets another."""
 
     async def find(self, digest: str) -> Identity | None:
         """Whose active token has this digest. Raises Transient when the store cannot be asked."""
         ...
 
     async def add(self, identity: Identity, digest: str) -> None:
-        """Keep a new token's digest, durably. Raises NameTaken."""
+        """Keep a new token's digest, durably, also for a name whose token was revoked. Raises NameTaken."""
         ...
 
     async def revoke(self, name: str) -> bool:
@@ -80,7 +80,7 @@ class TokenStore(Protocol):
         ...
 
     async def list(self) -> tuple[TokenRecord, ...]:
-        """Every token there ever was, oldest first."""
+        """Every name's token, revoked ones included, oldest first."""
         ...
 
 
@@ -117,21 +117,20 @@ async def first_tokens(data_dir: Path, store: TokenStore) -> tuple[Path, ...]:
     """
     folder = data_dir / "tokens"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    records = await store.list()
+    records = {record.name: record for record in await store.list()}
     written = []
     for identity in FIRST:
-        known = [record for record in records if record.name == identity.name]
-        active = any(record.revoked_at is None for record in known)
+        known = records.get(identity.name)
         path = folder / identity.name
-        if known and not active:
+        if known is not None and known.revoked_at is not None:
             continue
         if path.exists():
             token = path.read_text().strip()
-            if not known and looks_like_token(token):
+            if known is None and looks_like_token(token):
                 await store.add(identity, digest_of(token))
             continue
         token = new_token()
-        if active:
+        if known is not None:
             await store.revoke(identity.name)
         # The ledger first: a file whose token is unknown would be refused for ever, a missing file is written again.
         await store.add(identity, digest_of(token))
