@@ -86,7 +86,7 @@ def load_inventory(path: Path | None, *, environment: Mapping[str, str] = os.env
 
 
 def load_policy(path: Path | None) -> Policy:
-    """The numbers of `governance.yml`; without a file, the documented defaults. Raises CatalogError with every fault."""
+    """The numbers of `governance.yml`; without a file, the documented defaults. Raises CatalogError."""
     return Policy() if path is None else _model(Policy, read_document(path), "governance")
 
 

@@ -1,7 +1,8 @@
 """The catalog, parsed: frozen, fully resolved, safe to share between tasks.
 
 Values keep the units people think in (ms, percent); `Unit.factor` converts an edge into Prometheus base units
-(seconds, ratios 0-1). Edges are converted, never values: 350 ms is exactly 0.35, while 0.35 s times 1000 is not always 350.
+(seconds, ratios 0-1). Edges are converted, never values: 350 ms is exactly 0.35, while 0.35 s times 1000 is not always
+350.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ class Events(Frozen):
 
 
 class EventRatio(Frozen):
-    """Increase of `numerator` over increase of `denominator` (counters, with optional matchers); idle below `at_least`."""
+    """Increase of `numerator` over increase of `denominator` (counters); idle below `at_least`."""
 
     kind: Literal["event_ratio"] = "event_ratio"
     numerator: SeriesName
@@ -237,7 +238,7 @@ def _source_as_written(schema: dict[str, Any]) -> None:
 
 
 class Source(Frozen):
-    """Which exporter collector measures it. The deployment's own details (a DSN, a directory) stand in its configuration."""
+    """Which exporter collector measures it; the deployment's own details (a DSN, a directory) are its configuration."""
 
     model_config = ConfigDict(json_schema_extra=_source_as_written)
 
@@ -250,7 +251,7 @@ class Source(Frozen):
 
 
 class Tier(IntEnum):
-    """Governance tiers: 1 observe and tell; 2 reversible, low risk; 3 wider effect; 4 who is in control, or costs money."""
+    """1 observe and tell; 2 reversible, low risk; 3 wider effect; 4 who is in control, or capacity that costs money."""
 
     TIER_1 = 1
     TIER_2 = 2
@@ -326,7 +327,7 @@ class IfIneffective(StrEnum):
 
 
 class Release(StrEnum):
-    """Who gives back what a run changed: Grace, stepwise, once the metric stayed good; only a person; nobody (nothing to)."""
+    """Who gives back what a run changed: Grace stepwise, once the metric stayed good; only a person; nobody."""
 
     STEPWISE = "stepwise"
     PERSON = "person"

@@ -1,4 +1,4 @@
-"""How people write bands, responses and durations, turned into plain data for the models. Raises ValueError, in words."""
+"""How people write bands, responses and durations, as plain data for the models. Raises ValueError, in words."""
 
 from __future__ import annotations
 
@@ -73,14 +73,17 @@ def parse_stretches(text: object, name: str) -> tuple[Stretch, ...]:
 
 def _edge(text: str, name: str) -> Decimal:
     edge = Decimal(text)
-    if not math.isfinite(float(edge)):
-        raise ValueError(f"{name}: {text} is not a finite number")
+    if edge and not Decimal("1e-9") <= abs(edge) <= Decimal("1e15"):
+        raise ValueError(f"{name}: {text:.60} is out of range; an edge lies between 1e-9 and 1e15, or is 0")
+    if len(edge.as_tuple().digits) > 15:
+        raise ValueError(f"{name}: {text:.60} has more than 15 digits, which Prometheus cannot keep apart")
     return plain_decimal(edge)
 
 
 def plain_decimal(number: Decimal) -> Decimal:
     """The same number with one way to write it: 350.0 and 3.5E2 are both 350, and there is no -0."""
-    return Decimal(format(number.normalize(), "f")) + 0 if number else Decimal(0)
+    text = format(number, "f")
+    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text) if number else Decimal(0)
 
 
 def parse_bands(written: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -97,6 +100,8 @@ def parse_bands(written: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     good, warning, critical = (parse_stretches(written[name], name) for name in ("good", "warning", "critical"))
     if len(good) != 1:
         raise ValueError("good: exactly one stretch")
+    if any(each.low is not None and each.high is not None for each in critical):
+        raise ValueError('critical: it has no far end; write "> 500", "< 60" or both')
     sides: dict[str, dict[str, Any]] = {}
     faults: list[str] = []
     centre = good[0]
@@ -139,10 +144,8 @@ def _side(
     high = side == "high"
     begins, ends = (near[0].low, near[0].high) if high else (near[0].high, near[0].low)
     beyond = far[0].low if high else far[0].high
-    if begins is None or ends is None or (far[0].low is not None and far[0].high is not None):
-        sign = ">" if high else "<"
-        return [f'on the {side} side write warning as a range such as "350..500" and critical as "{sign} 500"']
-    assert beyond is not None
+    if begins is None or ends is None or beyond is None:
+        return [f'on the {side} side write warning as a range such as "350..500"']
     faults = []
     if far[0].closed:
         sign = ">" if high else "<"

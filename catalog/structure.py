@@ -33,12 +33,12 @@ def structure_faults(document: Document, schema: Mapping[str, Any]) -> list[tupl
 
 
 def _said(error: SchemaError, path: Where, document: Document) -> Iterator[tuple[Where, str]]:
-    rule, wanted, value = str(error.validator), error.validator_value, error.instance
+    rule, wanted, value = str(error.validator), _any(error.validator_value), _any(error.instance)
     quoted = "what the placeholder holds" if path in document.private else shown(value)
     if rule in ("anyOf", "oneOf"):
         yield from _said_of_choice(error, path, document)
     elif rule == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
+        known = list(_any(error.schema).get("properties", {}))
         for key in value:
             if key not in known:
                 listed = did_you_mean(key, known) or "; known here: " + ", ".join(known)
@@ -54,6 +54,11 @@ def _said(error: SchemaError, path: Where, document: Document) -> Iterator[tuple
         yield path, f"{' or '.join(_TYPES[kind] for kind in kinds)} is expected, not {_kind(value, quoted)}"
     else:
         yield path, _bound(rule, wanted, quoted)
+
+
+def _any(value: Any) -> Any:
+    """A schema's content, which the library types as anything at all."""
+    return value
 
 
 def _kind(value: object, quoted: str) -> str:
@@ -84,9 +89,10 @@ def _said_of_choice(error: SchemaError, path: Where, document: Document) -> Iter
     for sub in error.context or ():
         branches.setdefault(sub.schema_path[0], []).append(sub)
     kinds = [branch for branch in branches.values() if not _wrong_kind(branch)]
-    if isinstance(error.instance, dict) and "discriminator" in error.schema:
-        key = error.schema["discriminator"]["propertyName"]
-        known = list(error.schema["discriminator"]["mapping"])
+    discriminator = _any(error.schema).get("discriminator")
+    if isinstance(error.instance, dict) and discriminator:
+        key = discriminator["propertyName"]
+        known = list(discriminator["mapping"])
         said = error.instance.get(key)
         if said not in known:
             hint = did_you_mean(said, known) or "; write one of " + ", ".join(known)
