@@ -1,4 +1,4 @@
-"""Every check as one row of one table: what it finds, how much that restricts, whether people can lift it, whom it spares.
+"""Every check as a row of one table: what it finds, how much that restricts, whether people can lift it, whom it spares.
 
 A row's function says in words why it finds something, or None. A check that cannot know finds something: a time or a
 confidence that is not a number restricts.
@@ -162,7 +162,8 @@ def _high_risk(case: Case) -> str | None:
 def _confidence(case: Case) -> str | None:
     if case.facts.confidence >= case.floor:
         return None
-    return f"confidence {case.facts.confidence:.2f} is below the floor {case.floor:g} of strictness {case.settings.strictness}"
+    level = case.settings.strictness
+    return f"confidence {case.facts.confidence:.2f} is below the floor {case.floor:g} of strictness {level}"
 
 
 def _cooldown_ends(case: Case) -> float | None:
@@ -213,11 +214,12 @@ def _busy(case: Case) -> str | None:
 def _blast(case: Case) -> str | None:
     facts, blast = case.facts, case.policy.blast
     if facts.group_active_runs >= blast.group_at_once:
-        return f"{facts.group_active_runs} other target(s) of {case.plan.group} are being changed, {blast.group_at_once} at a time"
+        return f"{facts.group_active_runs} other of {case.plan.group} being changed, {blast.group_at_once} at a time"
     # At least one target of a group may always be changed, or a pair could never be healed.
     allowed = max(1, math.floor(blast.group_share * facts.group_targets))
     if facts.group_targets_changed_recently + 1 > allowed:
-        return f"{facts.group_targets_changed_recently} other of {facts.group_targets} targets of {case.plan.group} changed lately"
+        changed = facts.group_targets_changed_recently
+        return f"{changed} other of {facts.group_targets} targets of {case.plan.group} changed lately, {allowed} may"
     return None
 
 

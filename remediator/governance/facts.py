@@ -1,4 +1,4 @@
-"""What governance is told. Whoever gathers these facts reads clocks, ledgers and Prometheus; here they are only values."""
+"""What governance is told. Whoever gathers these facts reads clocks and ledgers; here they are only values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Evidence(StrEnum):
     UNREACHABLE = "unreachable"
     """It did not answer, or not with fresh data."""
     TRUSTED = "trusted"
-    """Not asked: the policy takes the alert's word (`evidence: trust_alert`, for test rigs). Otherwise the same as absent."""
+    """Not asked, the alert's word is taken (`evidence: trust_alert`, for test rigs). Under any other policy: absent."""
 
 
 class Precondition(StrEnum):
@@ -55,7 +55,7 @@ class PlanFacts:
     risk: Risk = Risk.LOW
     verified_by: VerifiedBy = VerifiedBy.METRIC
     mutating: bool = True
-    """False where every verb only observes, reports or tells. tier_1 with False is a report: nearly nothing holds it."""
+    """False where every verb only observes, reports or tells. Such a tier_1 plan is a report: little holds it."""
     safety: bool = False
     """A playbook that only reduces what runs alone (the safety ratchet)."""
     shadow: bool = False

@@ -85,7 +85,7 @@ def loosens(old: Settings, new: Settings) -> frozenset[str]:
 
 
 def reload(current: Policy, file: Policy) -> Reload:
-    """What of a changed file applies now, and what is pending because it loosens. Nothing is pending where it only tightens."""
+    """What of a changed file applies now, and what is pending because it loosens (nothing where it only tightens)."""
     old, new = numbers(current), numbers(file)
     strictest = {name: _stricter(POLICY[name], old[name], new[name]) for name in POLICY}
     return Reload(

@@ -82,7 +82,7 @@ class Decision:
     detail: Mapping[str, str] = field(default_factory=dict)
     """A sentence for people per reason, with the numbers that mattered. Keys are reasons."""
     retry_at: float | None = None
-    """When to decide again (epoch seconds): the last of the holds that pass by themselves at a known time; else None."""
+    """When to decide again (epoch seconds), where every hold that people cannot lift passes by itself; else None."""
     approvable: bool = False
     """Held, and approvals alone would let it run: the only case in which an approval should be asked for."""
     would_be: Verdict | None = None

@@ -1,0 +1,132 @@
+"""One entry of the audit log: canonical JSON (RFC 8785), linked to the entry before it by SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+GENESIS = bytes(32)
+"""What the first entry follows."""
+PREFIX = b"grace/audit/entry/v1\0"
+"""Hashed before everything else, so that no hash of anything else can pass for an entry's."""
+
+_DEEPEST = 64
+_BIGGEST = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One fact: what happened, when, by whom.
+
+    Raises ValueError for a `seq` below 1, a time that is not finite, a name that is empty or holds control characters.
+    """
+
+    seq: int
+    at: float
+    """Epoch seconds."""
+    kind: str
+    incident_id: str | None
+    run_id: str | None
+    actor: str
+    """Who did it: a token's name, or the part of Grace."""
+    body: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seq <= _BIGGEST:
+            raise ValueError(f"an entry's number begins at 1, not at {self.seq}")
+        if not math.isfinite(self.at):
+            raise ValueError(f"an entry's time cannot be {self.at}")
+        for what, name in (("kind", self.kind), ("actor", self.actor)):
+            if not name:
+                raise ValueError(f"an entry needs a {what}")
+        for name in (self.kind, self.actor, self.incident_id or "", self.run_id or ""):
+            if not name.isprintable():
+                raise ValueError(f"{name!r} cannot name anything in the audit log: it holds control characters")
+
+    def canonical(self) -> bytes:
+        """The entry as RFC 8785 JSON: the same bytes for the same fact, everywhere."""
+        return rfc8785.dumps(
+            {
+                "seq": self.seq,
+                "at": self.at,
+                "kind": self.kind,
+                "incident_id": self.incident_id,
+                "run_id": self.run_id,
+                "actor": self.actor,
+                "body": plain(self.body),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An entry with its place in the chain."""
+
+    entry: Entry
+    prev: bytes
+    hash: bytes
+    text: str
+    """The canonical JSON that the hash covers."""
+
+    def row(self) -> dict[str, Any]:
+        """The values of one INSERT into the audit table."""
+        entry = self.entry
+        return {
+            "seq": entry.seq,
+            "at": entry.at,
+            "kind": entry.kind,
+            "incident_id": entry.incident_id,
+            "run_id": entry.run_id,
+            "actor": entry.actor,
+            "entry": self.text,
+            "prev": self.prev.hex(),
+            "hash": self.hash.hex(),
+        }
+
+
+def seal(prev_hash: bytes, entry: Entry) -> Sealed:
+    """The entry, linked to what came before it (`GENESIS` for the first)."""
+    canonical = entry.canonical()
+    return Sealed(entry, prev_hash, digest(prev_hash, canonical), canonical.decode())
+
+
+def digest(prev_hash: bytes, canonical: bytes) -> bytes:
+    """SHA-256 over prefix, previous hash and canonical entry: 32 bytes."""
+    return hashlib.sha256(PREFIX + prev_hash + canonical).digest()
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """The same value in what JSON can say everywhere, so that sealing never fails on what a stranger sent.
+
+    Mappings get text keys, sequences and sets become lists (sets sorted), integers beyond 2**53 and numbers that are
+    not finite become text, lone surrogates become U+FFFD, anything else its `str`. What is nested deeper than 64
+    levels is replaced by a note that says so.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int):
+        return int(value) if -_BIGGEST <= value <= _BIGGEST else str(int(value))
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(value)
+    if depth >= _DEEPEST:
+        return "(nested too deep to be recorded)"
+    if isinstance(value, Mapping):
+        return {_text(str(key)): plain(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, AbstractSet):
+        return sorted((plain(inner, depth + 1) for inner in value), key=repr)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return [plain(inner, depth + 1) for inner in value]
+    return _text(str(value))
+
+
+def _text(value: str) -> str:
+    """Plain text, whatever the subclass; `str(member)` would give a mixed-in enum's name, not its value."""
+    return str.__str__(value).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
