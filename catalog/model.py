@@ -12,10 +12,21 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import IntEnum, StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from catalog.matcher import parse_matchers
 from catalog.notation import (
     DURATION_PATTERN,
     parse_bands,
@@ -464,14 +475,56 @@ class MetricCatalogEntry(Frozen):
         return (self.critical if band is Band.CRITICAL else self.warning).on(side)
 
 
+_matchers = cache(parse_matchers)
+
+
 class Binding(Frozen):
     """A team's own alert, outside the catalog, bound to playbooks by Alertmanager matchers."""
 
-    matchers: tuple[str, ...] = Field(min_length=1)
-    target: str
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "matchers": 'alertname="HostDown", env=~"prod|stage"',
+                    "target": "api",
+                    "playbooks": ["restart-workers"],
+                    "verify": 'up{job="api"} == 0',
+                }
+            ]
+        }
+    )
+
+    matchers: Annotated[
+        tuple[str, ...],
+        Field(min_length=1),
+        WithJsonSchema(
+            {
+                "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+                "description": 'Alertmanager\'s matchers: `alertname="HostDown", env=~"prod|stage"`. All must match.',
+            }
+        ),
+    ]
+    """Alertmanager's matchers, one each; all must match."""
+    target: str = Field(min_length=1)
+    """The inventory's target that the playbooks act on."""
     playbooks: tuple[str, ...] = Field(min_length=1)
-    verify: str | None = None
+    verify: str | None = Field(default=None, min_length=1)
     """PromQL that returns something while the fault lasts; without it every run of this binding is held."""
+
+    @field_validator("matchers", mode="before")
+    @classmethod
+    def _read_matchers(cls, written: Any) -> Any:
+        lines = [written] if isinstance(written, str) else written
+        if not isinstance(lines, list | tuple) or not all(isinstance(line, str) for line in lines):
+            return written
+        found = [matcher for line in lines for matcher in parse_matchers(line)]
+        if all(matcher.matches({}) for matcher in found):
+            raise ValueError('it would match every alert; name at least one label, as in alertname="HostDown"')
+        return [str(matcher) for matcher in found]
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an alert with these labels is meant."""
+        return all(matcher.matches(labels) for line in self.matchers for matcher in _matchers(line))
 
 
 class Catalog(Frozen):
