@@ -1,0 +1,30 @@
+"""Everything that `grace rules build` writes, as relative names and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from catalog.model import Catalog, TimeScale
+from rules import alertmanager
+from rules.compile import compile_rules
+from rules.operator import prometheus_rule
+
+
+def build(
+    catalog: Catalog,
+    scale: TimeScale | None = None,
+    receivers: alertmanager.Receivers | None = None,
+    *,
+    docs: str = "docs",
+) -> Mapping[str, str]:
+    """Rule files at the top, so that `*.yml` there are rule files only; the rest in folders.
+
+    Raises ValueError where the scale makes an interval shorter than a scrape.
+    """
+    scale = scale or TimeScale()
+    return {
+        **compile_rules(catalog, scale, docs=docs),
+        "alertmanager/alertmanager.yml": alertmanager.config(catalog, scale, receivers),
+        "alertmanager/fragment.yml": alertmanager.fragment(catalog, scale, receivers),
+        "operator/grace-rules.yml": prometheus_rule(catalog, scale, docs=docs),
+    }

@@ -1,0 +1,44 @@
+"""A catalog becomes rule files: one per category, and one for Grace itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from catalog.model import Catalog, Category, TimeScale
+from rules.groups import group
+from rules.meta import meta_group
+from rules.yamltext import Value, dump
+
+HEADER = """\
+DO NOT EDIT. Generated from the catalog by `grace rules build`; what is changed here is lost.
+Catalog: {digest}"""
+
+
+def header(catalog: Catalog) -> str:
+    """The comment that every generated file begins with."""
+    return HEADER.format(digest=f"sha256 {catalog.digest}" if catalog.digest else "of its own")
+
+
+def rule_groups(catalog: Catalog, scale: TimeScale, *, docs: str = "docs") -> dict[str, list[dict[str, Value]]]:
+    """The groups of every rule file, by its name: the metrics that are on, by category, and Grace itself.
+
+    Raises ValueError where the scale makes an interval shorter than a scrape.
+    """
+    files: dict[str, list[dict[str, Value]]] = {}
+    for category in Category:
+        groups = [group(metric, scale, docs) for metric in catalog.enabled if metric.category is category]
+        if groups:
+            files[f"{category.value}.yml"] = groups
+    files["grace.yml"] = [meta_group(scale, docs)]
+    return files
+
+
+def compile_rules(catalog: Catalog, scale: TimeScale | None = None, *, docs: str = "docs") -> Mapping[str, str]:
+    """The text of every rule file by its name. `catalog` is at full scale; `scale` shrinks its intervals and windows.
+
+    `docs` is the folder or URL that `runbook_url` points into. The same catalog always gives the same bytes.
+    """
+    return {
+        name: dump({"groups": groups}, header(catalog))
+        for name, groups in rule_groups(catalog, scale or TimeScale(), docs=docs).items()
+    }
