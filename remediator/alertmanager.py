@@ -37,6 +37,11 @@ class HeldAlert:
         """Epoch seconds at which it began to fire."""
         return self.starts.seconds
 
+    @property
+    def key(self) -> str:
+        """What `webhook.payload.Alert.key` is when this alert is delivered firing."""
+        return f"{self.fingerprint}/{self.starts.utc}/firing"
+
 
 @dataclass(frozen=True, slots=True)
 class Silence:
@@ -80,15 +85,14 @@ class Alertmanager:
     async def alerts(self, receiver: str) -> tuple[HeldAlert, ...]:
         """Alerts routed to this receiver (its exact name) that have not ended: firing, silenced or inhibited."""
         params = {
-            "receiver": f"^(?:{re.escape(receiver)})$",
+            "receiver": re.escape(receiver),  # anchored by Alertmanager
             "active": "true",
             "silenced": "true",
             "inhibited": "true",
             "unprocessed": "true",
         }
-        return tuple(
-            _read(_held, item) for item in _items(await self._peer.ask("GET", "/api/v2/alerts", params=params))
-        )
+        found = _items(await self._peer.ask("GET", "/api/v2/alerts", params=params))
+        return tuple(alert for alert in (_read(_held, item) for item in found) if receiver in alert.receivers)
 
     async def status(self) -> AlertmanagerStatus:
         """Since when it runs, its version and the state of its cluster."""

@@ -129,7 +129,7 @@ class Prometheus:
 
     async def _ask(self, path: str, form: Mapping[str, str]) -> tuple[str, Any]:
         # Its own limit a little below ours, so that it stops working on what nobody waits for.
-        limited = {**form, "timeout": f"{max(0.1, self._timeout * 0.9):.3f}s"}
+        limited = {**form, "timeout": f"{max(0.1, self._timeout * 0.9):.3f}"}
         document = await self._peer.ask("POST", path, form=limited)
         try:
             if document["status"] != "success":

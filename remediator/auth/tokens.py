@@ -65,7 +65,7 @@ class NameTaken(Exception):
 
 
 class TokenStore(Protocol):
-    """Where token digests live (the ledger): one token a name; a revoked one stays listed until its name gets another."""
+    """Where token digests live: one token a name; a revoked one stays listed until its name gets another."""
 
     async def find(self, digest: str) -> Identity | None:
         """Whose active token has this digest. Raises Transient when the store cannot be asked."""
