@@ -21,7 +21,7 @@ from catalog.document import Document, Where, read_document
 from catalog.fault import CatalogError as CatalogError
 from catalog.fault import Fault, did_you_mean, shown
 from catalog.inventory import Inventory
-from catalog.model import Binding, Catalog, MetricCatalogEntry, PlaybookDefinition, Relation, Responses
+from catalog.model import Binding, Catalog, Category, MetricCatalogEntry, PlaybookDefinition, Relation, Responses
 from catalog.placeholders import filled
 from catalog.policy import Policy
 from catalog.schema import schema
@@ -38,7 +38,7 @@ def load_catalog(files: Sequence[Path] = (), *, shipped: Path | None = SHIPPED) 
     `shipped` is the folder of entries to begin with; None begins with nothing.
     """
     merge = _Merge()
-    for path in [*(sorted(shipped.glob("*.yaml")) if shipped else ()), *files]:
+    for path in [*(sorted(shipped.glob("*.yaml"), key=_as_in_the_facts) if shipped else ()), *files]:
         try:
             document = read_document(path)
         except CatalogError as error:
@@ -47,6 +47,12 @@ def load_catalog(files: Sequence[Path] = (), *, shipped: Path | None = SHIPPED) 
         else:
             merge.lay(document)
     return merge.catalog()
+
+
+def _as_in_the_facts(path: Path) -> tuple[bool, int, str]:
+    """Categories in their own order, then other files by name."""
+    order = [each.value for each in Category]
+    return path.stem not in order, order.index(path.stem) if path.stem in order else 0, path.stem
 
 
 def config_path(option: Path | None = None) -> Path | None:

@@ -21,6 +21,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -82,6 +83,11 @@ class Unit(StrEnum):
     @property
     def factor(self) -> Decimal:
         return {Unit.MILLISECONDS: Decimal("0.001"), Unit.PERCENT: Decimal("0.01")}.get(self, Decimal(1))
+
+    @property
+    def base(self) -> Unit:
+        """The Prometheus base unit: units with the same base convert into each other."""
+        return {Unit.MILLISECONDS: Unit.SECONDS, Unit.PERCENT: Unit.RATIO}.get(self, self)
 
 
 class Band(StrEnum):
@@ -284,7 +290,10 @@ class Tier(IntEnum):
 
 
 TierName = Annotated[
-    Tier, BeforeValidator(Tier.parse), WithJsonSchema({"type": "string", "enum": [str(tier) for tier in Tier]})
+    Tier,
+    BeforeValidator(Tier.parse),
+    PlainSerializer(str, when_used="json"),
+    WithJsonSchema({"type": "string", "enum": [str(tier) for tier in Tier]}),
 ]
 
 

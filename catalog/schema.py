@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from catalog.config import GraceConfig
+from catalog.event import MetricEvent, MetricsSnapshot
 from catalog.inventory import Inventory
 from catalog.model import Binding, Frozen, Id, MetricCatalogEntry, PlaybookDefinition
 from catalog.policy import Policy
@@ -38,7 +41,14 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "inventory": Inventory,
     "governance": Policy,
     "config": GraceConfig,
+    "event": MetricEvent,
+    "snapshot": MetricsSnapshot,
+    "metric": MetricCatalogEntry,
+    "playbook": PlaybookDefinition,
 }
+COMMITTED = ("catalog", "inventory", "governance", "config", "event", "snapshot")
+"""Those that stand in `catalog/schemas/`, for editors and other languages."""
+FOLDER = Path(__file__).parent / "schemas"
 
 
 @cache
@@ -46,14 +56,24 @@ def schema(name: str) -> Mapping[str, Any]:
     """The JSON Schema of one kind of file: a key of MODELS."""
     generated = MODELS[name].model_json_schema(mode="validation")
     definitions = generated.get("$defs", {})
-    for entry in ("MetricCatalogEntry", "PlaybookDefinition"):
-        if entry in definitions:
+    if name == "catalog":
+        for entry in ("MetricCatalogEntry", "PlaybookDefinition"):
             definitions[entry]["required"] = ["id"]
     if "Target" in definitions:
         definitions["Target"]["required"].remove("name")
     for definition in (generated, *definitions.values()):
         _without_titles(definition)
     return {"$schema": _DRAFT, **generated}
+
+
+def file_of(name: str) -> Path:
+    """Where the committed schema stands."""
+    return FOLDER / f"{name}.schema.json"
+
+
+def text_of(name: str) -> str:
+    """The schema as it is committed and printed: two-space JSON with a last newline."""
+    return json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n"
 
 
 def _without_titles(definition: dict[str, Any]) -> None:

@@ -1,0 +1,163 @@
+"""`grace catalog`: check, explain and compare what the catalog says, and write its schemas and its reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from catalog.config import GraceConfig
+from catalog.explain import metric_text, overview_text, playbook_text
+from catalog.fault import CatalogError, Fault, did_you_mean
+from catalog.load import config_path, load_catalog, load_config, load_inventory, load_policy
+from catalog.model import Catalog
+from catalog.policy import Policy
+from catalog.schema import COMMITTED, MODELS, file_of, text_of
+
+UNUSABLE = 2
+NOT_RIGHT = 1
+
+Loaded = TypeVar("Loaded")
+file_type = click.Path(path_type=Path)
+config_option = click.option("--config", "config", type=file_type, help="grace.yml; else $GRACE_CONFIG, else ./grace.yml.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def catalog() -> None:
+    """What is measured, what is good or bad about it, and what may be done about it."""
+
+
+@catalog.command()
+@click.argument("files", nargs=-1, type=file_type)
+@config_option
+@json_option
+def check(files: tuple[Path, ...], config: Path | None, as_json: bool) -> None:
+    """Check catalog FILES laid over the shipped catalog; without FILES, everything that grace.yml names.
+
+    Every fault is printed with its file, line and column. Exits 0 when there is none, else 2.
+    """
+    faults, found = _gathered(files, config)
+    if as_json:
+        rows = [{"file": f.file, "line": f.line, "column": f.column, "path": f.path, "message": f.message} for f in faults]
+        click.echo(json.dumps({"ok": not faults, "faults": rows}, indent=2))
+    elif not faults and found is not None:
+        click.echo(
+            f"ok: {len(found.metrics)} metrics ({len(found.enabled)} on), {len(found.playbooks)} playbooks, "
+            f"{len(found.bindings)} bindings; digest {found.digest[:12]}"
+        )
+    if faults:
+        if not as_json:
+            _refuse(faults)
+        raise SystemExit(UNUSABLE)
+
+
+@catalog.command()
+@click.argument("name", required=False, metavar="[METRIC|PLAYBOOK]")
+@click.option("--catalog", "files", type=file_type, multiple=True, help="Laid over the shipped catalog; may be repeated.")
+@config_option
+@json_option
+def show(name: str | None, files: tuple[Path, ...], config: Path | None, as_json: bool) -> None:
+    """List all metrics and playbooks, or explain one: where it comes from and who may do what about it."""
+    found, policy = _catalog_and_policy(files, config)
+    if name is None:
+        click.echo(json.dumps(found.model_dump(mode="json"), indent=2) if as_json else overview_text(found, policy))
+    elif name in found.metrics:
+        metric = found.metrics[name]
+        click.echo(_json({"alertname": metric.alertname}, metric) if as_json else metric_text(metric, found, policy))
+    elif name in found.playbooks:
+        playbook = found.playbooks[name]
+        click.echo(_json({}, playbook) if as_json else playbook_text(playbook, found, policy))
+    else:
+        known = [*found.metrics, *found.playbooks]
+        hint = did_you_mean(name, known) or "; `grace catalog show` lists them"
+        _fail(f'there is no metric or playbook "{name[:60]}"{hint}')
+
+
+@catalog.command()
+@click.argument("name", required=False, type=click.Choice(list(MODELS)))
+@click.option("--write", is_flag=True, help="Write the committed schemas anew.")
+@click.option("--check", "check_only", is_flag=True, help="Exit 1 when a committed schema is not what would be written.")
+def schema(name: str | None, write: bool, check_only: bool) -> None:
+    """Print the JSON Schema (draft 2020-12) of one kind of file."""
+    if write or check_only:
+        _each_committed(write=write)
+    elif name is None:
+        _fail(f"name one of {', '.join(MODELS)}")
+    else:
+        click.echo(text_of(name), nl=False)
+
+
+def _each_committed(*, write: bool) -> None:
+    stale = [name for name in COMMITTED if not _same(file_of(name), text_of(name))]
+    for name in stale:
+        if write:
+            write_text(file_of(name), text_of(name))
+        click.echo(f"{'written' if write else 'stale'}: {file_of(name)}", err=not write)
+    if stale and not write:
+        raise SystemExit(NOT_RIGHT)
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def _json(first: dict[str, Any], model: Any) -> str:
+    return json.dumps({**first, **model.model_dump(mode="json")}, indent=2)
+
+
+def _gathered(files: Sequence[Path], config: Path | None) -> tuple[list[Fault], Catalog | None]:
+    """Every fault of everything there is to check, and the catalog where it can be had."""
+    faults: list[Fault] = []
+
+    def attempt(load: Callable[[], Loaded]) -> Loaded | None:
+        try:
+            return load()
+        except CatalogError as error:
+            faults.extend(error.faults)
+            return None
+
+    if files:
+        return faults, attempt(lambda: load_catalog(files))
+    settings = attempt(lambda: load_config(config_path(config))) or GraceConfig()
+    found = attempt(lambda: load_catalog(settings.catalog))
+    inventory = attempt(lambda: load_inventory(settings.inventory))
+    attempt(lambda: load_policy(settings.governance))
+    if found is not None and inventory is not None and settings.inventory is not None:
+        for binding in found.bindings:
+            if binding.target not in inventory.targets:
+                hint = did_you_mean(binding.target, list(inventory.targets))
+                said = f'a binding ({", ".join(binding.matchers)}) names the unknown target "{binding.target}"{hint}'
+                faults.append(Fault(str(settings.inventory), 0, 0, "", said))
+    return faults, found
+
+
+def _catalog_and_policy(files: Sequence[Path], config: Path | None) -> tuple[Catalog, Policy]:
+    try:
+        settings = load_config(config_path(config))
+        return load_catalog([*settings.catalog, *files]), load_policy(settings.governance)
+    except CatalogError as error:
+        _refuse(error.faults)
+
+
+def _refuse(faults: Sequence[Fault]) -> NoReturn:
+    for fault in faults:
+        click.echo(fault, err=True)
+    click.echo(f"{len(faults)} fault{'s' if len(faults) != 1 else ''}", err=True)
+    raise SystemExit(UNUSABLE)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"grace catalog: {message}", err=True)
+    raise SystemExit(UNUSABLE)
