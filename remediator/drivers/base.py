@@ -69,11 +69,17 @@ class Driver(Protocol):
     Config: ClassVar[type[BaseModel]]
     """Validates `Target.config` when the inventory is loaded."""
 
+    def __init__(self, world: World) -> None:
+        """Makes no connection: a driver that is never used costs nothing and cannot fail."""
+        ...
+
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
         """How the target stands now, read from the target itself."""
         ...
 
-    def desire(self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext) -> State:
+    def desire(
+        self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext
+    ) -> State:
         """The state this verb asks for, from what was observed. Pure. Raises Refused at a limit (already at the maximum)."""
         ...
 

@@ -1,0 +1,77 @@
+"""Does the inventory make sense for these drivers and this catalog? Asked when it is loaded, not at three in the morning."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+
+from pydantic import ValidationError
+
+from catalog.inventory import Inventory, Target
+from catalog.model import Catalog, Relation, Verb
+from remediator.drivers.base import Driver
+from remediator.drivers.table import builtin_driver
+
+_RESERVED = "governance"
+_OWN = (Relation.TARGET, Relation.GOVERNANCE)
+
+
+def faults(inventory: Inventory, catalog: Catalog, drivers: Mapping[str, type[Driver]]) -> Iterator[str]:
+    """Every fault as `targets.NAME…: what is wrong`, in the inventory's order."""
+    needed = _needed(catalog)
+    for name, target in inventory.targets.items():
+        place = f"targets.{name}"
+        if name == _RESERVED:
+            yield f"{place}: this name is Grace itself; choose another"
+        yield from _limits(place, target)
+        yield from _driver(place, target, drivers)
+        for relation in Relation:
+            if relation not in _OWN and (related := target.related(relation)) is not None:
+                yield from _relation(f"{place}.{relation}", related, needed[relation], inventory, drivers)
+
+
+def _limits(place: str, target: Target) -> Iterator[str]:
+    if target.limits.min > target.limits.max:
+        yield f"{place}.limits: min {target.limits.min} is above max {target.limits.max}"
+
+
+def _driver(place: str, target: Target, drivers: Mapping[str, type[Driver]]) -> Iterator[str]:
+    driver = drivers.get(target.driver)
+    if driver is None:
+        yield f"{place}.driver: unknown {target.driver!r}{_meant(target.driver, drivers)}"
+        return
+    try:
+        driver.Config.model_validate(target.config)
+    except ValidationError as error:
+        # Without the input: it may hold a secret.
+        for fault in error.errors(include_input=False, include_url=False):
+            where = ".".join([f"{place}.config", *(str(part) for part in fault["loc"])])
+            yield f"{where}: {fault['msg']}"
+
+
+def _relation(
+    place: str, related: str, verbs: frozenset[Verb], inventory: Inventory, drivers: Mapping[str, type[Driver]]
+) -> Iterator[str]:
+    target = inventory.targets.get(related)
+    if target is None:
+        yield f"{place}: unknown target {related!r}{_meant(related, inventory.targets)}"
+        return
+    driver = drivers.get(target.driver)
+    if driver is None:
+        return  # said where that target stands
+    for verb in sorted(verbs - driver.verbs):
+        yield f"{place}: {related} is run by {target.driver}, which cannot {verb}, and playbooks ask for that"
+
+
+def _needed(catalog: Catalog) -> Mapping[Relation, frozenset[Verb]]:
+    """What the playbooks do on each relation."""
+    steps = [step for playbook in catalog.playbooks.values() for step in playbook.steps]
+    return {
+        relation: frozenset(step.verb for step in steps if step.on is relation and builtin_driver(step.verb) is None)
+        for relation in Relation
+    }
+
+
+def _meant(word: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else f"; known are {', '.join(sorted(known)) or 'none'}"

@@ -1,0 +1,147 @@
+"""`throttle`, `pause` and `resume` by one row that the service obeys."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, field_validator
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from catalog.inventory import Target
+from catalog.model import Frozen, Verb
+from remediator.drivers.base import State, StepContext, World
+from remediator.drivers.scaling import stages
+from remediator.drivers.sql.row import Database, Value
+from remediator.drivers.sql.settings import Pause, Settings, Throttle
+from remediator.errors import Permanent, Refused, Transient
+
+_PATIENCE = 5.0
+_LEEWAY = 2.0
+
+T = TypeVar("T")
+
+
+class SqlConfig(Frozen):
+    url: str
+    """SQLAlchemy URL; leave the password out where there is a `password_file`."""
+    password_file: Path | None = None
+    settings: Settings
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        try:
+            make_url(url)
+        except ArgumentError as error:
+            # The text itself may hold a password, so it is not repeated.
+            raise ValueError("not a database URL; write sqlite:///PATH or postgresql://USER@HOST/NAME") from error
+        return url
+
+
+class SqlDriver:
+    kind: ClassVar[str] = "sql"
+    verbs: ClassVar[frozenset[Verb]] = frozenset({Verb.THROTTLE, Verb.PAUSE, Verb.RESUME})
+    Config: ClassVar[type[BaseModel]] = SqlConfig
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
+        setting = _setting(target, verb)
+        return {"value": await self._read(target, setting)}
+
+    def desire(
+        self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext
+    ) -> State:
+        setting, now = _setting(target, verb), observed["value"]
+        if isinstance(setting, Throttle):
+            return {"value": _throttled(target.name, setting, args, now)}
+        goal = setting.running if verb is Verb.RESUME else setting.paused
+        if goal == now:
+            raise Refused(
+                f"{target.name} is {'running' if verb is Verb.RESUME else 'paused'} already", reason="at_limit"
+            )
+        return {"value": goal}
+
+    async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
+        setting, value = _setting(target, verb), desired["value"]
+        if _same(await self._read(target, setting), value):
+            return
+        database, patience = self._database(target)
+        await _in_thread(patience, lambda: database.write(setting.write, value))
+        if not _same(found := await self._read(target, setting), value):
+            raise Permanent(f"{target.name} was set to {value} but reads {found}: something else sets it too")
+
+    def reached(self, verb: Verb, desired: State, observed: State) -> bool:
+        return _same(observed["value"], desired["value"])
+
+    def give_back(self, verb: Verb, before: State, desired: State, observed: State) -> tuple[Verb, State] | None:
+        was, asked, now = before["value"], desired["value"], observed["value"]
+        # Whoever set something else since then meant it.
+        if not _same(now, asked) or _same(was, asked):
+            return None
+        opposite = {Verb.PAUSE: Verb.RESUME, Verb.RESUME: Verb.PAUSE}
+        return opposite.get(verb, verb), {"value": was}
+
+    def release_steps(self, verb: Verb, before: State, desired: State, observed: State) -> tuple[State, ...]:
+        back = self.give_back(verb, before, desired, observed)
+        if back is None:
+            return ()
+        if verb is not Verb.THROTTLE:
+            return (back[1],)
+        return tuple({"value": value} for value in stages(observed["value"], back[1]["value"]))
+
+    async def close(self) -> None:
+        return None
+
+    async def _read(self, target: Target, setting: Throttle | Pause) -> Value:
+        database, patience = self._database(target)
+        value: Value = await _in_thread(patience, lambda: database.read(setting.read))
+        return value
+
+    def _database(self, target: Target) -> tuple[Database, float]:
+        config = SqlConfig.model_validate(target.config)
+        patience = min(_PATIENCE, target.step_timeout / 3)
+        return Database(config.url, config.password_file, patience), patience
+
+
+async def _in_thread(patience: float, work: Callable[[], T]) -> T:
+    """A thread cannot be stopped: the database's own bounds end it, this one only stops waiting for it."""
+    try:
+        async with asyncio.timeout(patience + _LEEWAY):
+            return await asyncio.to_thread(work)
+    except TimeoutError as error:
+        raise Transient(f"the database did not answer in {patience + _LEEWAY:g} s") from error
+
+
+def _setting(target: Target, verb: Verb) -> Throttle | Pause:
+    settings = SqlConfig.model_validate(target.config).settings
+    setting = settings.throttle if verb is Verb.THROTTLE else settings.pause
+    if setting is None:
+        raise Refused(f"{target.name} has no setting to {verb}: name it in the inventory", reason="missing_capability")
+    return setting
+
+
+def _throttled(name: str, setting: Throttle, args: Mapping[str, Any], now: Value) -> Value:
+    factor = args.get("factor", 0.5)
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < 1:
+        raise Refused(f"throttle needs a factor between 0 and 1, not {factor!r}", reason="bad_args")
+    if isinstance(now, str) or not math.isfinite(now):
+        raise Permanent(f"the limit of {name} reads {now!r}, which is no number")
+    value: float = max(setting.min, now * factor)
+    if isinstance(now, int):
+        value = max(math.ceil(setting.min), math.floor(now * factor))
+    if value >= now:
+        raise Refused(f"the limit of {name} is {now} and may not be below {setting.min:g}", reason="at_limit")
+    return value
+
+
+def _same(one: Value, other: Value) -> bool:
+    if isinstance(one, str) or isinstance(other, str):
+        return str(one) == str(other)
+    return math.isclose(one, other, rel_tol=1e-6)

@@ -1,0 +1,124 @@
+"""One value in one row, read and written in short transactions of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from remediator.errors import GraceError, Permanent, Refused, Transient
+
+Value = int | float | str
+
+_FORBIDDEN = (
+    "readonly",
+    "permission denied",
+    "insufficient",
+    "authentication failed",
+    "access denied",
+    "not authorized",
+)
+_PASSING = ("locked", "busy", "timeout", "timed out", "canceling statement", "connection", "deadlock", "serialize")
+
+
+class Database:
+    """Blocking: call it in a thread. Nothing takes longer than `patience` seconds, waiting for locks included."""
+
+    def __init__(self, url: str, password_file: Path | None, patience: float) -> None:
+        self._url = _normal(make_url(url), password_file)
+        self._patience = patience
+
+    def read(self, statement: str) -> Value:
+        """The one value in the one row. Raises Permanent where there is none or more than one."""
+        with self._connection() as connection:
+            return _only(connection, statement)
+
+    def write(self, statement: str, value: Value) -> None:
+        """Set the value. Exactly one row changes, or none does and Permanent is raised."""
+        with self._connection() as connection:
+            changed = connection.execute(text(statement), {"value": value}).rowcount
+            if changed != 1:
+                raise Permanent(f"the statement would change {changed} rows instead of one: nothing was changed")
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """One transaction: committed when the block ends well, else rolled back."""
+        if self._url.get_backend_name() == "sqlite" and self._url.database and not Path(self._url.database).exists():
+            raise Transient(f"there is no database {self._url.database}")  # sqlite would make an empty one
+        try:
+            engine = create_engine(self._url, poolclass=NullPool, connect_args=self._bounds(), hide_parameters=True)
+            try:
+                with engine.begin() as connection:
+                    yield connection
+            finally:
+                engine.dispose()
+        except DBAPIError as error:
+            raise _translated(error) from error
+        except (NoSuchModuleError, ImportError) as error:
+            raise Permanent(f"the database's Python driver is not installed ({self._url.drivername})") from error
+        except SQLAlchemyError as error:
+            raise Permanent(f"the database cannot be used: {type(error).__name__}") from error
+
+    def _bounds(self) -> dict[str, Any]:
+        backend = self._url.get_backend_name()
+        if backend == "sqlite":
+            return {"timeout": self._patience}
+        if backend == "postgresql":
+            millis = int(self._patience * 1000)
+            return {
+                "connect_timeout": max(2, round(self._patience)),
+                "options": f"-c statement_timeout={millis} -c lock_timeout={millis}",
+            }
+        return {}
+
+
+def _normal(url: URL, password_file: Path | None) -> URL:
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if password_file is None:
+        return url
+    try:
+        return url.set(password=password_file.read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise Permanent(f"the password file {password_file} cannot be read: {error.strerror}") from error
+
+
+def _only(connection: Connection, statement: str) -> Value:
+    rows = connection.execute(text(statement)).fetchmany(2)
+    if len(rows) != 1 or len(rows[0]) != 1:
+        raise Permanent("the reading statement must give one row with one column")
+    return _plain(rows[0][0])
+
+
+def _plain(value: object) -> Value:
+    """A number where it is one, also one that was stored as text."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if not isinstance(value, str):
+        raise Permanent(f"the setting holds {type(value).__name__}, neither a number nor a word")
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+def _translated(error: DBAPIError) -> GraceError:
+    said = (str(error.orig).splitlines() or [""])[0][:200]
+    low = said.lower()
+    if any(word in low for word in _FORBIDDEN):
+        return Refused(f"the database does not allow it: {said}", reason="permission")
+    if error.connection_invalidated or any(word in low for word in _PASSING):
+        return Transient(f"the database is not available now: {said}")
+    return Permanent(f"the database refused the statement: {said}")
