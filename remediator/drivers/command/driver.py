@@ -31,7 +31,7 @@ class CommandConfig(Frozen):
     """Added to PATH, LANG, LC_ALL and TZ, the only ones inherited."""
     cwd: Path | None = None
     """Absolute; the reports' folder where absent."""
-    suffix: Annotated[str, StringConstraints(pattern=r"^\.[A-Za-z0-9]{1,10}\Z")] = ".md"
+    suffix: Annotated[str, StringConstraints(pattern=r"^\.[A-Za-z0-9]{1,10}$")] = ".md"
     """Ending of the report's name."""
     output_limit: int = Field(default=1024 * 1024, ge=0)
     """Bytes of output that are kept."""

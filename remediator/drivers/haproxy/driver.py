@@ -17,7 +17,7 @@ from remediator.drivers.scaling import stages
 from remediator.errors import Permanent, Refused
 
 # HAProxy's own alphabet for names: nothing in it can end a command or begin another.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+\Z")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+$")]
 
 
 class HAProxyConfig(Frozen):

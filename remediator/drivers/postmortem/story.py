@@ -121,7 +121,10 @@ def _run(run: Facts) -> str:
             (
                 (
                     text(step.get("index", number)),
-                    *(text(step.get(key)) for key in ("phase", "verb", "target", "before", "desired", "after", "state")),
+                    *(
+                        text(step.get(key))
+                        for key in ("phase", "verb", "target", "before", "desired", "after", "state")
+                    ),
                     moment(step.get("intended_at")),
                     moment(step.get("ended_at")),
                     text(step.get("error")),

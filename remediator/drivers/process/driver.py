@@ -20,8 +20,8 @@ _POLL = 0.05
 _ANSWER_WITHIN = 5.0
 
 # Circus takes names as patterns in some commands.
-WatcherName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+\Z")]
-Endpoint = Annotated[str, StringConstraints(pattern=r"^(ipc|tcp)://\S+\Z")]
+WatcherName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+Endpoint = Annotated[str, StringConstraints(pattern=r"^(ipc|tcp)://\S+$")]
 
 
 class ProcessConfig(Frozen):
