@@ -54,7 +54,7 @@ class World:
     http: aiohttp.ClientSession
     data_dir: Path
     govern: Callable[[str, State, str], Awaitable[State]] | None = None
-    """Change governance (`governance` driver only): (change, desired, run_id) → settings now. Durable before it returns."""
+    """Change governance (`governance` driver only): (change, desired, run_id) → settings now. Durable on return."""
     governance: Callable[[], Awaitable[State]] | None = None
     """Governance settings now."""
     story: Callable[[str], Awaitable[State]] | None = None
@@ -80,7 +80,7 @@ class Driver(Protocol):
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext
     ) -> State:
-        """The state this verb asks for, from what was observed. Pure. Raises Refused at a limit (already at the maximum)."""
+        """The state this verb asks for, from what was observed. Pure. Raises Refused at a limit (at the maximum)."""
         ...
 
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
@@ -92,7 +92,7 @@ class Driver(Protocol):
         ...
 
     def give_back(self, verb: Verb, before: State, desired: State, observed: State) -> tuple[Verb, State] | None:
-        """The verb and desired state that undo this change only (not others'), or None where there is nothing to undo. Pure."""
+        """The verb and desired state that undo this change only, not others'; None where there is nothing to undo. Pure."""
         ...
 
     def release_steps(self, verb: Verb, before: State, desired: State, observed: State) -> tuple[State, ...]:

@@ -1,4 +1,4 @@
-"""Does the inventory make sense for these drivers and this catalog? Asked when it is loaded, not at three in the morning."""
+"""Does the inventory make sense for these drivers and this catalog? Asked at load, not at three in the morning."""
 
 from __future__ import annotations
 

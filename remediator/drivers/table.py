@@ -32,5 +32,5 @@ _BUILTIN: Mapping[Verb, str] = {Verb.GOVERN: "governance", Verb.REPORT: "postmor
 
 
 def builtin_driver(verb: Verb) -> str | None:
-    """The driver that serves this verb on Grace itself, whatever the inventory says; None for verbs on other targets."""
+    """The driver of a verb that acts on Grace itself, whatever the inventory says; None for all other verbs."""
     return _BUILTIN.get(verb)

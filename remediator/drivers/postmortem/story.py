@@ -90,14 +90,10 @@ def _lasted(begin: object, end: object) -> str:
 
 
 def _snapshots(snapshots: Sequence[Facts]) -> str:
-    head = ("at", "when", "metric", "resource", "count", "min", "avg", "p95", "max", "last", "unit", "bands")
+    columns = ("moment", "metric_id", "resource", "count", "min", "avg", "p95", "max", "last", "unit", "bands")
     return table(
-        head,
-        (
-            (moment(each.get("at")), *(text(each.get(key)) for key in ("moment", "metric_id", "resource", "count")))
-            + tuple(text(each.get(key)) for key in ("min", "avg", "p95", "max", "last", "unit", "bands"))
-            for each in snapshots
-        ),
+        ("at", *columns),
+        ((moment(each.get("at")), *(text(each.get(column)) for column in columns)) for each in snapshots),
     )
 
 
@@ -108,30 +104,24 @@ def _runs(runs: Sequence[Facts]) -> str:
 
 
 def _run(run: Facts) -> str:
-    confidence = run.get("confidence")
+    columns = ("phase", "verb", "target", "before", "desired", "after", "state", "error")
+    steps = (
+        (
+            text(step.get("index", number)),
+            moment(step.get("intended_at")),
+            moment(step.get("ended_at")),
+            *(text(step.get(column)) for column in columns),
+        )
+        for number, step in enumerate(run.get("steps") or ())
+    )
     lines = [
         f"### {text(run.get('playbook_id'))} on {text(run.get('target'))}",
         "",
         f"Run {text(run.get('id'))}: {text(run.get('verdict'))}, ended as {text(run.get('state'))}"
-        f" ({text(run.get('outcome'))}), confidence {text(confidence)}.",
+        f" ({text(run.get('outcome'))}), confidence {text(run.get('confidence'))}.",
         f"Reasons: {', '.join(text(reason) for reason in run.get('reasons') or ()) or '–'}.",
         "",
-        table(
-            ("step", "phase", "verb", "target", "before", "desired", "after", "state", "intended", "ended", "error"),
-            (
-                (
-                    text(step.get("index", number)),
-                    *(
-                        text(step.get(key))
-                        for key in ("phase", "verb", "target", "before", "desired", "after", "state")
-                    ),
-                    moment(step.get("intended_at")),
-                    moment(step.get("ended_at")),
-                    text(step.get("error")),
-                )
-                for number, step in enumerate(run.get("steps") or ())
-            ),
-        ),
+        table(("step", "intended", "ended", *columns), steps),
     ]
     return "\n".join(lines)
 
@@ -158,4 +148,5 @@ def _record(audit: Sequence[Facts]) -> str:
     numbers = sorted(seq for entry in audit if isinstance(seq := entry.get("seq"), int))
     if not numbers:
         return "No audit entry belongs to this incident."
-    return f"{len(numbers)} audit entries, {numbers[0]} to {numbers[-1]}. `grace audit verify` says whether they are whole."
+    span = f"{numbers[0]} to {numbers[-1]}"
+    return f"{len(numbers)} audit entries, {span}. `grace audit verify` says whether they are whole."
