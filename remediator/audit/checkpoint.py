@@ -76,13 +76,19 @@ class PublicKey:
             raise BadKey(f"the key's id is {found.key_id.hex()}, the line says {key_id.hex()}: it was changed")
         return found
 
-    @classmethod
-    def read(cls, path: Path) -> PublicKey:
-        """The key in a file. Raises BadKey when it holds none, OSError when it cannot be read."""
-        try:
-            return cls.parse(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise BadKey(f"{path}: {error}") from error
+
+def read_keys(path: Path) -> tuple[PublicKey, ...]:
+    """The keys in a file, one to a line: the first, and those it was rotated to since.
+
+    Raises BadKey when it holds none or one of them is broken, OSError when it cannot be read.
+    """
+    try:
+        keys = tuple(PublicKey.parse(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except ValueError as error:
+        raise BadKey(f"{path}: {error}") from error
+    if not keys:
+        raise BadKey(f"{path} holds no key")
+    return keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +211,8 @@ def open_signer(path: Path) -> Signer:
     public = public_path(path)
     if not public.exists():
         public.write_text(f"{signer.public}\n", encoding="utf-8")
+    elif signer.public not in read_keys(public):
+        raise BadKey(f"{path} is not a key that {public} names: put the right one back, or move both away")
     return signer
 
 
@@ -216,6 +224,7 @@ class Checkpointer:
 
     def __init__(self, key: Path, path: Path) -> None:
         self.path = path
+        self._key = key
         self.signer = open_signer(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._mend()
@@ -235,6 +244,20 @@ class Checkpointer:
         finally:
             os.close(handle)
         return note
+
+    def succeed(self, successor: Signer) -> None:
+        """Sign with `successor` from now on; both files follow. Raises OSError; then the old key goes on signing.
+
+        First record an entry of kind `verify.ROTATED` with the body `{"old": …, "new": str(successor.public)}`, and
+        write a checkpoint that covers it with the old key: that is what makes the new one trusted.
+        """
+        with public_path(self._key).open("a", encoding="utf-8") as file:
+            file.write(f"{successor.public}\n")
+        fresh = self._key.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        successor.write(fresh)
+        fresh.replace(self._key)
+        self.signer = successor
 
     def last(self) -> Checkpoint:
         """The newest checkpoint in the file. Raises BadNote when none is whole, OSError when it cannot be read."""
@@ -282,7 +305,7 @@ def _append(handle: int, text: bytes) -> None:
 
 
 def read_notes(path: Path) -> Iterator[tuple[int, str]]:
-    """Every note in a checkpoint file with the line it begins on, as text; whatever stands there, checked by nobody yet."""
+    """Every note in a checkpoint file, with the line it begins on. Nothing is checked: it is whatever stands there."""
     lines: list[str] = []
     begin, signed = 1, False
     with path.open(encoding="utf-8", errors="replace", newline="") as file:

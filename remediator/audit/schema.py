@@ -11,7 +11,7 @@ COLUMNS = ("seq", "at", "kind", "incident_id", "run_id", "actor", "entry", "prev
 
 
 def audit_table(metadata: MetaData) -> Table:
-    """The table `audit` in this metadata. `entry` is the canonical JSON; the columns before it repeat it for queries."""
+    """The table `audit` in this metadata. `entry` is the canonical JSON; other columns repeat it, for queries."""
     return Table(
         "audit",
         metadata,
