@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -22,7 +23,7 @@ NOT_RIGHT = 1
 
 Loaded = TypeVar("Loaded")
 file_type = click.Path(path_type=Path)
-config_option = click.option("--config", "config", type=file_type, help="grace.yml; else $GRACE_CONFIG, else ./grace.yml.")
+config_option = click.option("--config", "config", type=file_type, help="Else $GRACE_CONFIG, else ./grace.yml.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -42,8 +43,7 @@ def check(files: tuple[Path, ...], config: Path | None, as_json: bool) -> None:
     """
     faults, found = _gathered(files, config)
     if as_json:
-        rows = [{"file": f.file, "line": f.line, "column": f.column, "path": f.path, "message": f.message} for f in faults]
-        click.echo(json.dumps({"ok": not faults, "faults": rows}, indent=2))
+        click.echo(json.dumps({"ok": not faults, "faults": [asdict(fault) for fault in faults]}, indent=2))
     elif not faults and found is not None:
         click.echo(
             f"ok: {len(found.metrics)} metrics ({len(found.enabled)} on), {len(found.playbooks)} playbooks, "
@@ -57,7 +57,7 @@ def check(files: tuple[Path, ...], config: Path | None, as_json: bool) -> None:
 
 @catalog.command()
 @click.argument("name", required=False, metavar="[METRIC|PLAYBOOK]")
-@click.option("--catalog", "files", type=file_type, multiple=True, help="Laid over the shipped catalog; may be repeated.")
+@click.option("--catalog", "files", type=file_type, multiple=True, help="Laid over the shipped one; may be repeated.")
 @config_option
 @json_option
 def show(name: str | None, files: tuple[Path, ...], config: Path | None, as_json: bool) -> None:
@@ -80,7 +80,7 @@ def show(name: str | None, files: tuple[Path, ...], config: Path | None, as_json
 @catalog.command()
 @click.argument("name", required=False, type=click.Choice(list(MODELS)))
 @click.option("--write", is_flag=True, help="Write the committed schemas anew.")
-@click.option("--check", "check_only", is_flag=True, help="Exit 1 when a committed schema is not what would be written.")
+@click.option("--check", "check_only", is_flag=True, help="Exit 1 when a committed schema is stale.")
 def schema(name: str | None, write: bool, check_only: bool) -> None:
     """Print the JSON Schema (draft 2020-12) of one kind of file."""
     if write or check_only:

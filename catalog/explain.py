@@ -12,7 +12,6 @@ from catalog.model import (
     Catalog,
     Category,
     Derivation,
-    Edges,
     Empty,
     EventRatio,
     Events,
@@ -29,7 +28,6 @@ from catalog.model import (
     Response,
     Responses,
     Tier,
-
     VerifiedBy,
 )
 from catalog.policy import Policy
