@@ -1,7 +1,7 @@
-"""Every check as a row of one table: what it finds, how much that restricts, whether people can lift it, whom it spares.
+"""Every check as a row of one table: what it finds, how much that restricts, whether people lift it, whom it spares.
 
-A row's function says in words why it finds something, or None. A check that cannot know finds something: a time or a
-confidence that is not a number restricts.
+A row's function says in words why it finds something, or None; its docstring is the row's line in the reference.
+A check that cannot know finds something: a time or a confidence that is not a number restricts.
 """
 
 from __future__ import annotations
@@ -50,11 +50,13 @@ class Case:
     @property
     def kinds(self) -> frozenset[Kind]:
         plan = self.plan
+        # To undo or release a safety playbook loosens, so it is then like any other plan.
+        safety = plan.safety and plan.purpose in (Purpose.HEAL, Purpose.BY_HAND)
         found = {
             Kind.REPORT: plan.tier is Tier.TIER_1 and not plan.mutating,
             Kind.EFFECT: plan.verified_by is VerifiedBy.EFFECT,
-            Kind.SAFETY: plan.safety,
-            Kind.RATCHET: plan.safety and self.policy.safety_ratchet == "immediate",
+            Kind.SAFETY: safety,
+            Kind.RATCHET: safety and self.policy.safety_ratchet == "immediate",
             Kind.RELEASE: plan.purpose is Purpose.RELEASE,
             Kind.BY_HAND: plan.purpose is Purpose.BY_HAND,
             Kind.UNDO: plan.purpose is Purpose.UNDO,
@@ -91,37 +93,45 @@ class Check:
 
 
 def _frozen(case: Case) -> str | None:
+    """Everything is frozen: nothing new starts, and the next step of a run does not start."""
     return "everything is frozen: nothing new starts until a person unfreezes" if case.settings.frozen else None
 
 
 def _supervised(case: Case) -> str | None:
+    """Locked: every change is held for at least one approval."""
     return "locked: every change waits for a person" if case.settings.supervised else None
 
 
 def _on_hold(case: Case) -> str | None:
+    """A person holds the target (`grace hold`)."""
     until = case.facts.hold_until
     return None if until is None or case.facts.now >= until else f"a person holds {case.plan.target} until {until:.0f}"
 
 
 def _shadow(case: Case) -> str | None:
+    """The whole, the playbook or the target is in shadow: decided and recorded, never touched."""
     if case.settings.shadow:
         return "everything is in shadow: decided and recorded, not touched"
     return "the playbook or the target is in shadow: decided and recorded, not touched" if case.plan.shadow else None
 
 
 def _maintenance(case: Case) -> str | None:
+    """A maintenance window or a silence covers the target."""
     return "a maintenance window or a silence covers the target" if case.facts.maintenance else None
 
 
 def _unknown_target(case: Case) -> str | None:
+    """The target is not in the inventory."""
     return None if case.facts.target_known else f"{case.plan.target or 'no target'} is not in the inventory"
 
 
 def _incapable(case: Case) -> str | None:
+    """The target lacks a relation that the playbook needs, or its driver cannot do the verb."""
     return None if case.facts.capable else f"{case.plan.target} cannot do what {case.plan.playbook_id} asks for"
 
 
 def _precondition(case: Case) -> str | None:
+    """The precondition is false, or could not be checked."""
     if case.facts.precondition is Precondition.FALSE:
         return "its precondition does not hold"
     if case.facts.precondition is Precondition.UNKNOWN:
@@ -130,6 +140,7 @@ def _precondition(case: Case) -> str | None:
 
 
 def _evidence(case: Case) -> str | None:
+    """Prometheus does not confirm the alert now, or cannot be asked."""
     if case.facts.evidence is Evidence.CONFIRMED or case.policy.evidence == "trust_alert":
         return None
     if case.facts.evidence is Evidence.UNREACHABLE:
@@ -138,12 +149,14 @@ def _evidence(case: Case) -> str | None:
 
 
 def _tier(case: Case) -> str | None:
+    """tier_3 and tier_4 always ask people."""
     if case.plan.tier < ASKS_PEOPLE_FROM:
         return None
     return f"{case.plan.tier} always asks people: {case.people}"
 
 
 def _ceiling(case: Case) -> str | None:
+    """The tier is above the ceiling."""
     if case.plan.tier <= case.settings.ceiling:
         return None
     return f"{case.plan.tier} is above the ceiling {case.settings.ceiling}"
@@ -154,12 +167,14 @@ def _people_above_ceiling(case: Case) -> int:
 
 
 def _high_risk(case: Case) -> str | None:
+    """High risk, at strictness 2 or 3."""
     if case.plan.risk is Risk.HIGH and case.settings.strictness >= HIGH_RISK_DENIED_FROM:
         return f"high risk is denied at strictness {case.settings.strictness}"
     return None
 
 
 def _confidence(case: Case) -> str | None:
+    """Confidence is below the floor of this strictness."""
     if case.facts.confidence >= case.floor:
         return None
     level = case.settings.strictness
@@ -180,6 +195,7 @@ def _attempt_cooldown_ends(case: Case) -> float | None:
 
 
 def _cooldown(case: Case) -> str | None:
+    """The playbook ran on this target less than its cooldown ago."""
     ends = _cooldown_ends(case)
     if ends is None or case.facts.now >= ends:
         return None
@@ -187,6 +203,7 @@ def _cooldown(case: Case) -> str | None:
 
 
 def _attempt_cooldown(case: Case) -> str | None:
+    """The incident's last attempt is too recent; the wait doubles with every attempt."""
     ends = _attempt_cooldown_ends(case)
     if ends is None or case.facts.now >= ends:
         return None
@@ -198,20 +215,24 @@ def _moment(seconds: float) -> str:
 
 
 def _rate_target(case: Case) -> str | None:
+    """The target had its runs of this hour."""
     runs, limit = case.facts.runs_last_hour_target, case.policy.rates.per_target_hour
     return f"{runs} runs on {case.plan.target} in the last hour, the limit is {limit}" if runs >= limit else None
 
 
 def _rate_all(case: Case) -> str | None:
+    """All targets together had their runs of this hour."""
     runs, limit = case.facts.runs_last_hour_all, case.policy.rates.all_hour
     return f"{runs} runs in the last hour, the limit is {limit}" if runs >= limit else None
 
 
 def _busy(case: Case) -> str | None:
+    """A run is active on the target."""
     return f"a run is active on {case.plan.target}" if case.facts.target_busy else None
 
 
 def _blast(case: Case) -> str | None:
+    """Too many other targets of the group are being changed, or were changed lately."""
     facts, blast = case.facts, case.policy.blast
     if facts.group_active_runs >= blast.group_at_once:
         return f"{facts.group_active_runs} other of {case.plan.group} being changed, {blast.group_at_once} at a time"
@@ -224,17 +245,20 @@ def _blast(case: Case) -> str | None:
 
 
 def _storm(case: Case) -> str | None:
+    """There is a storm: every change is held."""
     if case.facts.storm_active or case.facts.incident_groups_now >= case.policy.storm.enter_groups:
         return f"storm: confirmed incidents on {case.facts.incident_groups_now} groups, every change waits for a person"
     return None
 
 
 def _strikes(case: Case) -> str | None:
+    """Too many runs of this incident did not help: escalate."""
     runs = case.facts.ineffective_in_incident
     return f"{runs} runs of this incident did not help: a person is wanted" if runs >= case.policy.strikes else None
 
 
 def _repeat_heals(case: Case) -> str | None:
+    """The same metric and resource was healed too often lately: escalate."""
     heals = case.facts.repeat_heals
     return (
         f"healed {heals} times lately and back again: a person is wanted" if heals >= case.policy.repeat_heals else None
