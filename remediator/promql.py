@@ -41,5 +41,10 @@ def selector(name: str, **labels: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A PromQL duration, in whole milliseconds, at least one."""
-    return f"{max(1, round(seconds * 1000))}ms"
+    """A PromQL duration to the millisecond, at least one: `4m45s`, `500ms`."""
+    left = max(1, round(seconds * 1000))
+    text = ""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, left = divmod(left, size)
+        text += f"{count}{unit}" if count else ""
+    return text

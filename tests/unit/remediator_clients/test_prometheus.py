@@ -141,7 +141,7 @@ async def test_measurements_pair_values_with_bands_by_time(answering: Any, sessi
     )
     query = answering.asked[0][2]["query"]
     assert 'metric_id="infra.cpu_utilization",resource="a\\"b"' in query
-    assert query.endswith("[100002ms]")
+    assert query.endswith("[1m40s2ms]")
 
 
 async def test_measurements_of_an_empty_stretch_ask_nothing(answering: Any, session: ClientSession) -> None:

@@ -62,6 +62,8 @@ def test_names_come_from_code(name: str) -> None:
         selector("up", **{name: "x"})
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "1ms"), (0.0004, "1ms"), (1, "1000ms"), (285.0005, "285000ms")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "1ms"), (0.5, "500ms"), (285.0004, "4m45s"), (90061.002, "1d1h1m1s2ms")]
+)
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
