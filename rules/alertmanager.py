@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 from catalog.model import Catalog, TimeScale
 from rules.compile import header
+from rules.groups import OUT_OF_BAND, STALE_ALERT
 from rules.promql import duration
 from rules.yamltext import Value, dump
 
 GRACE = "grace"
 PEOPLE = "people"
 NOBODY = "nobody"
-OUT_OF_BAND = "GraceMetricOutOfBand"
-STALE = "GraceMetricStale"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def _routes(scale: TimeScale) -> list[Value]:
             "repeat_interval": _span(scale, 1800, 60),
             "continue": True,
         },
-        {"receiver": NOBODY, "matchers": [f'alertname!="{STALE}"', 'grace="true"']},
+        {"receiver": NOBODY, "matchers": [f'alertname!="{STALE_ALERT}"', 'grace="true"']},
         {"receiver": NOBODY, "matchers": ['alertname="GraceHandling"']},
         # Grace gets a head start: by then it has said that it handles the alert, or it does not.
         {
@@ -79,7 +78,7 @@ def _routes(scale: TimeScale) -> list[Value]:
             **_people_timing(scale),
             "group_wait": _span(scale, 120, 12),
         },
-        {"receiver": PEOPLE, "matchers": [f'alertname="{STALE}"', 'grace="true"'], **_people_timing(scale)},
+        {"receiver": PEOPLE, "matchers": [f'alertname="{STALE_ALERT}"', 'grace="true"'], **_people_timing(scale)},
         {"receiver": PEOPLE, "matchers": ['audience="people"', 'category="grace"'], **_people_timing(scale)},
     ]
 

@@ -8,6 +8,7 @@ from catalog.model import Catalog, TimeScale
 from rules import alertmanager
 from rules.compile import compile_rules
 from rules.operator import prometheus_rule
+from rules.promtests import test_files
 
 
 def build(
@@ -26,5 +27,6 @@ def build(
         **compile_rules(catalog, scale, docs=docs),
         "alertmanager/alertmanager.yml": alertmanager.config(catalog, scale, receivers),
         "alertmanager/fragment.yml": alertmanager.fragment(catalog, scale, receivers),
+        **test_files(catalog, scale),
         "operator/grace-rules.yml": prometheus_rule(catalog, scale, docs=docs),
     }

@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from catalog.model import Catalog, Category, TimeScale
 from rules.groups import group
 from rules.meta import meta_group
+from rules.output import MARK
 from rules.yamltext import Value, dump
-
-HEADER = """\
-DO NOT EDIT. Generated from the catalog by `grace rules build`; what is changed here is lost.
-Catalog: {digest}"""
 
 
 def header(catalog: Catalog) -> str:
     """The comment that every generated file begins with."""
-    return HEADER.format(digest=f"sha256 {catalog.digest}" if catalog.digest else "of its own")
+    return f"{MARK}; what is changed here is lost.\nCatalog: sha256 {catalog.digest}"
 
 
 def rule_groups(catalog: Catalog, scale: TimeScale, *, docs: str = "docs") -> dict[str, list[dict[str, Value]]]:

@@ -208,7 +208,8 @@ class _Source:
             if derive.per is None:
                 return f"{total}{self._or_nothing(counter)}"
             each = f"sum by (resource) ({self._fresh(selector(derive.per))})"
-            zero = f"\n  or\n  {each} * 0" if self.metric.empty is Empty.ZERO else ""
+            none = f"({each} unless on (resource) {self._known(counter)}) * 0"
+            zero = f"\n  or\n  {none}" if self.metric.empty is Empty.ZERO else ""
             return f"(\n  {total}{zero}\n)\n/ {each}"
 
         present = self._counted(counter)
@@ -219,20 +220,18 @@ class _Source:
 
     def events(self, derive: Events) -> Derived:
         counter = selector(derive.counter)
-
-        def over(span: float) -> str:
-            return self._increase(counter, span) + self._or_nothing(counter)
-
-        same = over(self.clock.window) if self.metric.aggregate is Aggregate.SAME else None
-        return Derived(self._counted(counter), (self._returned(),), over(self.clock.interval), same)
+        sample = self._increase(counter, self.clock.interval) + self._or_nothing(counter)
+        same = self._over_window(counter, SAMPLE) if self.metric.aggregate is Aggregate.SAME else None
+        return Derived(self._counted(counter), (self._returned(),), sample, same)
 
     def event_ratio(self, derive: EventRatio) -> Derived:
         clock = self.clock
         parts = {"numerator": selector(derive.numerator), "denominator": selector(derive.denominator)}
         records = [self._returned()]
         for name, counter in parts.items():
-            records.append(Record(f"resource:grace_{name}:sample", self._increase(counter, clock.interval)))
-            records.append(Record(f"resource:grace_{name}:window", self._increase(counter, clock.window)))
+            sample = f"resource:grace_{name}:sample"
+            records.append(Record(sample, self._increase(counter, clock.interval)))
+            records.append(Record(f"resource:grace_{name}:window", self._over_window(counter, sample)))
 
         def recorded(name: str, over: str) -> str:
             return f"last_over_time(resource:grace_{name}:{over}{self.own}[{clock.half()}])"
@@ -251,13 +250,20 @@ class _Source:
         inside = duration(span - self.clock.interval / 2)
         return increase(counter, span, self.clock.scrape, f"last_over_time({RETURNED}{self.own}[{inside}])")
 
+    def _over_window(self, counter: str, sample: str) -> str:
+        """The increase over the window; while the counter has not been known for so long, what was seen of it."""
+        seen = f"sum by (resource) (sum_over_time({sample}{self.own}[{self.clock.over_window()}]))"
+        return f"{self._increase(counter, self.clock.window)}\nor {seen}"
+
     def _or_nothing(self, counter: str) -> str:
         """0 for a counter that does not exist although its source lives, where the catalog says that nothing is 0."""
         if self.metric.empty is not Empty.ZERO:
             return ""
-        look = duration(4 * self.clock.scrape)
         present = f"last_over_time({PRESENT}{self.own}[{self.clock.half()}])"
-        return f"\nor max by (resource) ({present} unless on (resource) last_over_time({counter}[{look}])) * 0"
+        return f"\nor max by (resource) ({present} unless on (resource) {self._known(counter)}) * 0"
+
+    def _known(self, counter: str) -> str:
+        return f"last_over_time({counter}[{duration(4 * self.clock.scrape)}])"
 
     def _returned(self) -> Record:
         """A source that is back after a gap. What its counters gained meanwhile happened nobody knows when."""

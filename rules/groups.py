@@ -17,12 +17,18 @@ from rules.yamltext import Value
 MEMORY = 6 * 3600.0
 """Seconds for which a source that is gone stays known, and missed, at full scale."""
 
+OUT_OF_BAND = "GraceMetricOutOfBand"
+STALE_ALERT = "GraceMetricStale"
+
 _WINDOW = "resource:grace_value:window"
 _BAND = "resource:grace_band:sample"
 _IS = "resource:grace_band:is"
 _COUNT = "resource:grace_value:window_count"
 _BAND_COUNT = "resource:grace_band:window_count"
-_BAND_WINDOW = "resource:grace_band:window"
+_BANDOUT_OF_BAND = "GraceMetricOutOfBand"
+STALE_ALERT = "GraceMetricStale"
+
+_WINDOW = "resource:grace_band:window"
 _SUSTAINED = "resource:grace_critical:sustained"
 _RAISED = "resource:grace_warning:raised"
 SEVERITY = "resource:grace_alert:severity"
@@ -139,9 +145,9 @@ class _Group:
             yield self._alert(self.metric.alertname, firing, severity, {"grace": "true"})
         for severity, rank in ((Severity.CRITICAL, 2), (Severity.WARNING, 1)):
             firing = f"{self._now(SEVERITY)} == {rank}"
-            yield self._alert("GraceMetricOutOfBand", firing, severity, {"audience": "people"})
+            yield self._alert(OUT_OF_BAND, firing, severity, {"audience": "people"})
         yield {
-            "alert": "GraceMetricStale",
+            "alert": STALE_ALERT,
             "expr": self._stale(),
             "labels": self._labels(Severity.WARNING, {"grace": "true"}),
             "annotations": {

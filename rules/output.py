@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-MARK = b"# DO NOT EDIT. Generated from the catalog by `grace rules build`"
+MARK = "DO NOT EDIT. Generated from the catalog by `grace rules build`"
 
 
 def write(folder: Path, files: Mapping[str, str]) -> list[Path]:
@@ -70,7 +70,7 @@ def _generated(folder: Path) -> list[str]:
     for path in sorted(folder.rglob("*.yml")):
         if path.is_file():
             with path.open("rb") as file:
-                if file.read(len(MARK)) == MARK:
+                if file.readline().decode(errors="replace").startswith(f"# {MARK}"):
                     found.append(path.relative_to(folder).as_posix())
     return found
 

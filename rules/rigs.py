@@ -1,0 +1,466 @@
+"""Rigs: raw series that make a metric live a life, and what a person with a pencil would read from them.
+
+One rig per kind of derivation. Nothing here is PromQL: the readings are worked out from the events themselves.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from itertools import pairwise
+
+from catalog.model import (
+    Age,
+    Aggregate,
+    Bands,
+    Empty,
+    EventRatio,
+    Events,
+    Gauge,
+    GaugeRatio,
+    MetricCatalogEntry,
+    Quantile,
+    Rate,
+    Unit,
+)
+from rules.bands import base
+from rules.derive import Clock
+from rules.promql import split
+
+STALE = "stale"
+Point = float | str | None
+"""A scraped value, the mark of a series that ended, or no scrape."""
+
+_MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*,?')
+
+
+class NoRig(Exception):
+    """No series can be made up that this metric's selectors match; the message says which."""
+
+
+@dataclass
+class Played:
+    """One life in raw series: (name, labels) → a point per scrape, and the values that must be read from it."""
+
+    series: dict[tuple[str, tuple[tuple[str, str], ...]], list[Point]] = field(default_factory=dict)
+    samples: list[float | None] = field(default_factory=list)
+    windows: list[float | None] = field(default_factory=list)
+    present: list[bool] = field(default_factory=list)
+
+    def put(self, series: str, points: Iterable[Point], suffix: str = "", **labels: str) -> None:
+        name, matchers = split(series)
+        every = {**example(matchers), **labels}
+        self.series[name + suffix, tuple(sorted(every.items()))] = list(points)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """How one metric is made to live: which letters it knows, and what plays them."""
+
+    letters: frozenset[str]
+    play: Callable[[str, dict[str, float]], Played]
+    reads_gaps: bool = True
+    """Whether it is certain what is read just after scrapes were lost. A counter is read a little longer than it is
+    scraped, so its lives lose scrapes only where every value is good."""
+
+    def knows(self, life: str) -> bool:
+        """Whether this life can be played."""
+        return set(life) <= self.letters and (self.reads_gaps or "x" not in life or set(life) <= set("gx"))
+
+
+def rig(metric: MetricCatalogEntry, clock: Clock) -> Rig:
+    """The rig of the metric's kind. Raises NoRig where its selectors cannot be matched by made-up series."""
+    steps = max(1, math.floor(clock.interval / clock.scrape + 1e-9))
+    match metric.derive:
+        case Gauge() as derive:
+            return _Gauges(metric, clock, steps).gauge(derive)
+        case GaugeRatio() as derive:
+            return _Gauges(metric, clock, steps).ratio(derive)
+        case Age() as derive:
+            return _Gauges(metric, clock, steps).age(derive)
+        case Rate() as derive:
+            return Rig(_COUNTED, partial(_rate, derive, metric, clock, steps), reads_gaps=False)
+        case Quantile() as derive:
+            return Rig(_COUNTED, partial(_quantile, derive, metric, clock, steps), reads_gaps=False)
+        case Events() as derive:
+            return Rig(_COUNTED, partial(_events, derive, metric, clock, steps), reads_gaps=False)
+        case EventRatio() as derive:
+            return Rig(_COUNTED, partial(_event_ratio, derive, metric, clock, steps), reads_gaps=False)
+
+
+_COUNTED = frozenset("gGwWcECnx")
+
+
+def levels(metric: MetricCatalogEntry) -> dict[str, dict[str, float]]:
+    """For each bad side of the metric, the value of every letter, in base units."""
+    return {
+        side: _levels(metric.bands, side, metric.unit, _step(metric))
+        for side, edges in (("high", metric.bands.high), ("low", metric.bands.low))
+        if edges is not None
+    }
+
+
+def _levels(bands: Bands, side: str, unit: Unit, step: Decimal) -> dict[str, float]:
+    edges = bands.high if side == "high" else bands.low
+    assert edges is not None
+    sign = 1 if side == "high" else -1
+    warning, critical = base(edges.warning, unit), base(edges.critical, unit)
+    if bands.high is not None and bands.low is not None:
+        good = base(bands.high.warning + bands.low.warning, unit) / 2
+    elif side == "high":
+        good = (warning / 2).quantize(step) if warning / 2 > step else Decimal(0)
+    else:
+        good = warning + max(step, (warning - critical))
+        good = min(good, Decimal(1)) if unit in (Unit.PERCENT, Unit.RATIO) and warning < 1 else good
+    worst = critical + sign * max(step, abs(critical - warning))
+    if side == "low":
+        worst = max(worst, critical / 2)
+    last_good = warning - sign * step if edges.warning_owns_edge else warning
+    first_warning = warning if edges.warning_owns_edge else warning + sign * step
+    middle = ((warning + critical) / 2).quantize(step)
+    values = {"g": good, "G": last_good, "W": first_warning, "w": middle, "E": critical, "C": critical + sign * step}
+    return {letter: float(value) for letter, value in {**values, "c": worst}.items()}
+
+
+def _step(metric: MetricCatalogEntry) -> Decimal:
+    """The smallest difference that the metric's kind of source can show."""
+    match metric.derive:
+        case Events():
+            return Decimal(1)
+        case EventRatio():
+            return Decimal("0.001")
+        case Gauge() if metric.unit is Unit.COUNT:
+            return Decimal(1)
+        case _:
+            return Decimal("0.0001")
+
+
+def example(matchers: str) -> dict[str, str]:
+    """Labels that satisfy the matchers. Raises NoRig where none can be made up."""
+    labels: dict[str, str] = {}
+    rest = matchers
+    while rest.strip():
+        found = _MATCHER.match(rest)
+        if not found:
+            raise NoRig(f"the matchers {{{matchers}}} cannot be read")
+        name, operator, value = found[1], found[2], found[3]
+        rest = rest[found.end() :]
+        if operator == "=":
+            labels[name] = value
+        elif operator == "=~":
+            made_up = re.sub(r"\.[+*]?", "0", value.strip("^$").split("|")[0].strip("()"))
+            if not re.fullmatch(value, made_up):
+                raise NoRig(f'no value of {name} can be made up that matches "{value}"')
+            labels[name] = made_up
+    return labels
+
+
+def close(value: float) -> float | None:
+    """As the rules record it: to a millionth; no value for NaN and the infinities."""
+    return math.floor(value * 1e6 + 0.5) / 1e6 if math.isfinite(value) else None
+
+
+class _Gauges:
+    """Sources that are measured in the background: each measurement has its time, and counts once."""
+
+    def __init__(self, metric: MetricCatalogEntry, clock: Clock, steps: int) -> None:
+        self.metric = metric
+        self.clock = clock
+        self.steps = steps
+
+    def gauge(self, derive: Gauge) -> Rig:
+        letters = "gGwWcEChxN" + ("n" if derive.present else "")
+        return Rig(frozenset(letters), lambda life, values: self._gauge(derive, life, values))
+
+    def _gauge(self, derive: Gauge, life: str, values: dict[str, float]) -> Played:
+        played = Played()
+        read = [self._read(letter, values) for letter in life]
+        played.put(derive.series, self._points(life, read))
+        present = [letter not in "xNn" for letter in self._unheld(life)]
+        if derive.present:
+            played.put(derive.present, self._points(life, [None if letter == "x" else 20.0 for letter in life]))
+            if self.metric.empty is not Empty.ABSENT:
+                present = [letter != "x" for letter in life]
+        nothing = 0.0 if self.metric.empty is Empty.ZERO else None
+        return self._told(played, life, read, nothing, present)
+
+    def ratio(self, derive: GaugeRatio) -> Rig:
+        return Rig(frozenset("gGwWcEChxn"), lambda life, values: self._ratio(derive, life, values))
+
+    def _ratio(self, derive: GaugeRatio, life: str, values: dict[str, float]) -> Played:
+        whole = 10000.0
+        played = Played()
+        read = [self._read(letter, values) for letter in life]
+        under = [None if letter == "x" else 0.0 if letter == "n" else whole for letter in life]
+        over = [
+            None if letter == "x" else 0.0 if value is None else value * whole
+            for letter, value in zip(life, read, strict=True)
+        ]
+        played.put(derive.numerator, self._points(life, over))
+        played.put(derive.denominator, self._points(life, under))
+        gone = "xn" if self.metric.empty is Empty.ABSENT else "x"
+        nothing = 0.0 if self.metric.empty is Empty.ZERO else None
+        return self._told(played, life, read, nothing, [letter not in gone for letter in self._unheld(life)])
+
+    def age(self, derive: Age) -> Rig:
+        return Rig(frozenset("gGwWcEChxn"), lambda life, values: self._age(derive, life, values))
+
+    def _age(self, derive: Age, life: str, values: dict[str, float]) -> Played:
+        played = Played()
+        read = [self._read(letter, values) for letter in life]
+        since = [None if value is None else close(at * self.clock.interval - value) for at, value in enumerate(read)]
+        played.put(derive.timestamp, self._points(life, since))
+        played.put(derive.present, self._points(life, [None if letter == "x" else 3.0 for letter in life]))
+        return self._told(played, life, read, 0.0, [letter != "x" for letter in life])
+
+    def _told(
+        self, played: Played, life: str, read: Sequence[float | None], nothing: float | None, present: list[bool]
+    ) -> Played:
+        taken = [None if letter == "x" else at * self.clock.interval for at, letter in enumerate(life)]
+        stamp = f'grace_sample_timestamp_seconds{{metric_id="{self.metric.id}"}}'
+        played.put(stamp, self._points(life, taken))
+        for letter, value in zip(life, read, strict=True):
+            if letter in "xh":
+                played.samples.append(None)
+            elif letter == "n":
+                played.samples.append(nothing)
+            else:
+                played.samples.append(None if value is None else close(value))
+        played.windows = _aggregated(self.metric, self.clock, played.samples)
+        played.present = present
+        return played
+
+    def _read(self, letter: str, values: dict[str, float]) -> float | None:
+        if letter in "xnh":
+            return None
+        return math.nan if letter == "N" else values[letter]
+
+    def _unheld(self, life: str) -> str:
+        """The life with every held reading replaced by the one that it holds."""
+        letters = ""
+        for letter in life:
+            letters += letters[-1:] if letter == "h" else letter
+        return letters
+
+    def _points(self, life: str, values: Sequence[float | None]) -> list[Point]:
+        """Each value for as long as it is the last one measured, a mark where the series ends."""
+        held: list[float | None] = []
+        for letter, value in zip(life, values, strict=True):
+            held.append(held[-1] if letter == "h" else value)
+        return _marked([value for value in held for _ in range(self.steps)])
+
+
+def _aggregated(metric: MetricCatalogEntry, clock: Clock, samples: Sequence[float | None]) -> list[float | None]:
+    windows: list[float | None] = []
+    for at, sample in enumerate(samples):
+        seen = [value for value in samples[max(0, at - clock.samples + 1) : at + 1] if value is not None]
+        if metric.aggregate is Aggregate.SAME:
+            windows.append(sample)
+        elif not seen:
+            windows.append(None)
+        else:
+            windows.append(close(math.fsum(seen) / len(seen)) if metric.aggregate is Aggregate.AVG else max(seen))
+    return windows
+
+
+def _marked(points: Sequence[float | None]) -> list[Point]:
+    marked: list[Point] = []
+    there = False
+    for point in points:
+        marked.append(STALE if there and point is None else point)
+        there = point is not None
+    return marked
+
+
+def _counter(life: str, each: Sequence[float], steps: int, start: float) -> list[Point]:
+    """A counter's points: what letter k adds, it adds evenly between evaluation k-1 and evaluation k."""
+    points: list[float | None] = [start]
+    total = start
+    for letter, amount in list(zip(life, each, strict=True))[1:]:
+        for step in range(1, steps + 1):
+            value = total + amount * step / steps
+            points.append(None if letter == "x" else value)
+        total += amount
+    return _marked(points)
+
+
+def _counted(life: str) -> list[bool]:
+    return [letter != "x" for letter in life]
+
+
+def _rate(
+    derive: Rate, metric: MetricCatalogEntry, clock: Clock, steps: int, life: str, values: dict[str, float]
+) -> Played:
+    per = 2.0 if derive.per else 1.0
+    step = clock.interval / steps
+    speeds = [values.get(letter, 0.0) * per for letter in life]
+    played = Played(present=_counted(life))
+    played.put(derive.counter, _counter(life, [speed * clock.interval for speed in speeds], steps, 1e6))
+    if derive.per:
+        played.put(derive.per, _counter(life, [0.0] * len(life), steps, per))
+    each = [math.nan] + [
+        speed * step if letter != "x" else math.nan
+        for letter, speed in list(zip(life, speeds, strict=True))[1:]
+        for _ in range(steps)
+    ]
+    for at in range(len(life)):
+        value = _rated(each[: at * steps + 1], step, max(clock.interval, 3 * clock.scrape) + clock.scrape + 0.1)
+        played.samples.append(None if value is None or life[at] == "x" else close(value / per))
+    played.windows = _aggregated(metric, clock, played.samples)
+    if metric.aggregate is Aggregate.SAME:
+        played.windows = [
+            None
+            if (value := _rated(each[: at * steps + 1], step, clock.window + clock.scrape + 0.1)) is None
+            else close(value / per)
+            for at in range(len(life))
+        ]
+    return played
+
+
+def _rated(each: Sequence[float], step: float, span: float) -> float | None:
+    """The mean speed over the scrapes that a range holds, extended to its beginning as Prometheus does."""
+    held = [gain for gain in each[-math.floor(span / step) :] if not math.isnan(gain)]
+    if not held:
+        return None
+    covered = len(held) * step
+    before = span - covered
+    return math.fsum(held) / covered * (covered + (before if before < 1.1 * step else step / 2)) / span
+
+
+def _quantile(
+    derive: Quantile, metric: MetricCatalogEntry, clock: Clock, steps: int, life: str, values: dict[str, float]
+) -> Played:
+    bounds = _bounds(metric)
+    observed = 1000
+    spread = [_spread(values.get(letter), bounds, derive.quantile, observed) for letter in life]
+    played = Played(present=_counted(life))
+    for index, bound in enumerate([*bounds, math.inf]):
+        each = [sum(counts[: index + 1]) * steps if counts else 0.0 for counts in spread]
+        label = "+Inf" if math.isinf(bound) else repr(bound)
+        played.put(derive.histogram, _counter(life, [float(x) for x in each], steps, 0.0), "_bucket", le=label)
+    totals = [float(observed * steps) if counts else 0.0 for counts in spread]
+    played.put(derive.histogram, _counter(life, totals, steps, 0.0), "_count")
+    scrapes = [counts for counts in spread[1:] for _ in range(steps)]
+    step = clock.interval / steps
+
+    def over(at: int, span: float) -> float | None:
+        held = scrapes[max(0, at * steps - math.floor((span + clock.scrape + 0.1) / step)) : at * steps]
+        merged = [sum(counts[index] for counts in held if counts) for index in range(len(bounds) + 1)]
+        return _quantile_of(merged, bounds, derive.quantile)
+
+    for at in range(len(life)):
+        played.samples.append(over(at, max(clock.interval, 3 * clock.scrape)))
+        played.windows.append(over(at, clock.window))
+    if metric.aggregate is not Aggregate.SAME:
+        played.windows = _aggregated(metric, clock, played.samples)
+    return played
+
+
+def _bounds(metric: MetricCatalogEntry) -> list[float]:
+    edges = sorted(
+        {
+            base(edge, metric.unit)
+            for edges in (metric.bands.high, metric.bands.low)
+            if edges
+            for edge in (edges.warning, edges.critical)
+        }
+    )
+    between = [(low + high) / 2 for low, high in pairwise(edges)]
+    return [float(bound) for bound in sorted({edges[0] / 2, *edges, *between, edges[-1] * 2})]
+
+
+def _spread(value: float | None, bounds: Sequence[float], quantile: float, observed: int) -> list[int]:
+    """How many observations fall into each bucket so that the quantile lies at a bound, or in the value's bucket."""
+    counts = [0] * (len(bounds) + 1)
+    if value is None:
+        return []
+    if value in bounds:
+        index = bounds.index(value)
+        counts[index] = round(quantile * observed)
+        counts[index + 1] = observed - counts[index]
+        return counts
+    index = next((at for at, bound in enumerate(bounds) if value <= bound), len(bounds) - 1)
+    counts[index] = observed
+    return counts
+
+
+def _quantile_of(counts: Sequence[int], bounds: Sequence[float], quantile: float) -> float | None:
+    total = sum(counts)
+    if not total:
+        return None
+    rank, below = quantile * total, 0
+    for index, count in enumerate(counts):
+        if below + count >= rank and count:
+            if index == len(bounds):
+                return close(bounds[-1])
+            lower = bounds[index - 1] if index else 0.0
+            return close(lower + (bounds[index] - lower) * (rank - below) / count)
+        below += count
+    return None
+
+
+def _events(
+    derive: Events, metric: MetricCatalogEntry, clock: Clock, steps: int, life: str, values: dict[str, float]
+) -> Played:
+    each = [values.get(letter, 0.0) for letter in life]
+    played = Played(present=_counted(life))
+    played.put(derive.counter, _counter_in_steps(life, each, steps))
+    for at in range(len(life)):
+        played.samples.append(_sum(each, at, 1, life))
+    played.windows = (
+        [_sum(each, at, clock.samples, life) for at in range(len(life))]
+        if metric.aggregate is Aggregate.SAME
+        else _aggregated(metric, clock, played.samples)
+    )
+    return played
+
+
+def _event_ratio(
+    derive: EventRatio, metric: MetricCatalogEntry, clock: Clock, steps: int, life: str, values: dict[str, float]
+) -> Played:
+    whole = max(1000.0, derive.at_least)
+    every = [whole if letter in values else 0.0 for letter in life]
+    some = [round(values[letter] * whole) * 1.0 if letter in values else 0.0 for letter in life]
+    played = Played(present=_counted(life))
+    (over, over_matchers), (under, under_matchers) = split(derive.numerator), split(derive.denominator)
+    played.put(derive.numerator, _counter_in_steps(life, some, steps))
+    if over != under:
+        played.put(derive.denominator, _counter_in_steps(life, every, steps))
+    else:
+        if not over_matchers or under_matchers:
+            raise NoRig("a numerator that is part of its denominator needs matchers, and the denominator none")
+        rest = [all_ - part for all_, part in zip(every, some, strict=True)]
+        played.put(derive.denominator, _counter_in_steps(life, rest, steps))
+    for at in range(len(life)):
+        known = _sum(every, at, clock.samples, life)
+        for span, told in ((1, played.samples), (clock.samples, played.windows)):
+            part, all_ = _sum(some, at, span, life), _sum(every, at, span, life)
+            enough = known is not None and known >= derive.at_least
+            told.append(close(part / all_) if enough and all_ and part is not None else None)
+    if metric.aggregate is not Aggregate.SAME:
+        played.windows = _aggregated(metric, clock, played.samples)
+    return played
+
+
+def _counter_in_steps(life: str, each: Sequence[float], steps: int) -> list[Point]:
+    """A counter of whole events: what letter k adds, it adds in the middle between evaluation k-1 and evaluation k."""
+    points: list[float | None] = [1000.0]
+    total = 1000.0
+    for letter, amount in list(zip(life, each, strict=True))[1:]:
+        late = steps // 2
+        points += [None if letter == "x" else total] * late
+        total += amount
+        points += [None if letter == "x" else total] * (steps - late)
+    return _marked(points)
+
+
+def _sum(each: Sequence[float], at: int, count: int, life: str) -> float | None:
+    """What was added in the last `count` intervals; the first evaluation knows nothing."""
+    first = max(1, at - count + 1)
+    if at < 1 or "x" in life[first : at + 1]:
+        return None
+    return math.fsum(each[first : at + 1])
