@@ -20,7 +20,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_id(prefix: str, now: float | None = None) -> str:
-    """An id that sorts by time and cannot be guessed: `inc_` + 9 characters of milliseconds + 10 random ones (Crockford base32)."""
+    """An id that sorts by time and cannot be guessed: prefix, 9 characters of milliseconds, 10 random (base32)."""
     millis = int((time.time() if now is None else now) * 1000)
     stamp = "".join(_ALPHABET[(millis >> (5 * place)) & 31] for place in reversed(range(9)))
     return f"{prefix}_{stamp}{''.join(secrets.choice(_ALPHABET) for _ in range(10))}"
@@ -87,8 +87,8 @@ INCIDENT_MOVES: Mapping[IncidentState, frozenset[IncidentState]] = {
         {_I.PLANNING, _I.ACTING, _I.COOLING, _I.OPEN, _I.BLIND, _I.SUSPENDED, _I.ESCALATED, _I.CLOSED}
     ),
     _I.ACTING: frozenset({_I.VERIFYING, _I.PLANNING, _I.CONTAINED, _I.COOLING, _I.ESCALATED, _I.CLOSED}),
-    _I.VERIFYING: frozenset({_I.PLANNING, _I.COOLING, _I.ESCALATED, _I.CLOSED}),
-    _I.COOLING: frozenset({_I.OPEN, _I.PLANNING, _I.BLIND, _I.SUSPENDED, _I.ESCALATED, _I.CLOSED}),
+    _I.VERIFYING: frozenset({_I.PLANNING, _I.ACTING, _I.COOLING, _I.ESCALATED, _I.CLOSED}),
+    _I.COOLING: frozenset({_I.OPEN, _I.WAITING_APPROVAL, _I.ACTING, _I.BLIND, _I.SUSPENDED, _I.ESCALATED, _I.CLOSED}),
     _I.CONTAINED: frozenset({_I.OPEN, _I.ESCALATED, _I.CLOSED}),
     _I.BLIND: frozenset({_I.OPEN, _I.ESCALATED, _I.CLOSED}),
     _I.SUSPENDED: frozenset({_I.OPEN, _I.BLIND, _I.ESCALATED, _I.CLOSED}),
@@ -119,15 +119,6 @@ RUN_MOVES: Mapping[RunState, frozenset[RunState]] = {
     _R.REFUSED: frozenset(),
     _R.SHADOW: frozenset(),
 }
-
-
-class Evidence(StrEnum):
-    """What Prometheus says now about the band an alert claims."""
-
-    CONFIRMED = "confirmed"
-    ABSENT = "absent"
-    UNREACHABLE = "unreachable"
-    TRUSTED = "trusted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +205,8 @@ class Run:
     verdict: str
     reasons: tuple[str, ...]
     confidence: float
-    evidence: Evidence
+    evidence: str
+    """What Prometheus said when it was decided: confirmed, absent, unreachable or trusted."""
     digest: str
     plan: tuple[PlannedStep, ...]
     by: str

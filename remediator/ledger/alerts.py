@@ -70,7 +70,7 @@ def handled(tx: Tx, notice_id: int, incident_id: str | None) -> None:
 
 
 def latest_status(tx: Tx, fingerprint: str) -> tuple[str, float] | None:
-    """Status and startsAt of the newest alert of this fingerprint that was applied; a resolved one wins over its own firing."""
+    """Status and startsAt of the newest applied alert of this fingerprint; a resolved one wins over its own firing."""
     query = (
         sa.select(alerts.c.status, alerts.c.starts_at)
         .where(alerts.c.fingerprint == fingerprint, alerts.c.handled == 1)
@@ -78,7 +78,7 @@ def latest_status(tx: Tx, fingerprint: str) -> tuple[str, float] | None:
         .limit(1)
     )
     row = tx.execute(query).first()
-    return (row[0], row[1]) if row else None
+    return (row.status, row.starts_at) if row else None
 
 
 def known(connection: Connection, keys: Sequence[str]) -> set[str]:
@@ -91,9 +91,7 @@ def known(connection: Connection, keys: Sequence[str]) -> set[str]:
 def quarantine_body(tx: Tx, reason: str, body: bytes) -> None:
     """Keep what could not be understood, bounded in size and number (the oldest go)."""
     tx.execute(
-        sa.insert(quarantine).values(
-            received_at=tx.now, reason=reason, body=body[:QUARANTINE_BYTES], size=len(body)
-        )
+        sa.insert(quarantine).values(received_at=tx.now, reason=reason, body=body[:QUARANTINE_BYTES], size=len(body))
     )
     newest = sa.select(quarantine.c.id).order_by(quarantine.c.id.desc()).limit(QUARANTINE_ROWS)
     tx.execute(sa.delete(quarantine).where(quarantine.c.id.not_in(newest)))
@@ -101,6 +99,8 @@ def quarantine_body(tx: Tx, reason: str, body: bytes) -> None:
 
 def counts(connection: Connection) -> dict[str, int]:
     """`waiting` and `quarantined`: rows now."""
-    waiting = connection.execute(sa.select(sa.func.count()).select_from(alerts).where(alerts.c.handled == 0)).scalar_one()
+    waiting = connection.execute(
+        sa.select(sa.func.count()).select_from(alerts).where(alerts.c.handled == 0)
+    ).scalar_one()
     kept = connection.execute(sa.select(sa.func.count()).select_from(quarantine)).scalar_one()
     return {"waiting": waiting, "quarantined": kept}

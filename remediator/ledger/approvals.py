@@ -81,6 +81,13 @@ def pending_count(connection: Connection) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def oldest_pending(connection: Connection) -> float | None:
+    """When the oldest pending approval was asked (epoch seconds)."""
+    query = sa.select(sa.func.min(approvals.c.created_at)).where(approvals.c.status == "pending")
+    value = connection.execute(query).scalar()
+    return None if value is None else float(value)
+
+
 def ask(
     tx: Tx, *, run_id: str, incident_id: str | None, digest: str, tier: Tier, needed: int, expires_at: float
 ) -> str:

@@ -23,8 +23,9 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Connection, Engine
 
-from remediator.audit.entry import Chain
-from remediator.audit.schema import trigger_ddl
+from remediator.audit.chain import Chain
+from remediator.audit.entry import GENESIS
+from remediator.audit.schema import TRIGGERS
 from remediator.clock import Clock
 from remediator.errors import GraceError
 from remediator.ledger import schema
@@ -66,16 +67,13 @@ class Tx:
         actor: str = "grace",
     ) -> int:
         """Append one entry to the audit chain in this transaction; its sequence number."""
-        row = self.chain.next(
-            kind=kind, at=self.now, incident_id=incident_id, run_id=run_id, actor=actor, body=body
-        )
-        self.connection.execute(sa.insert(schema.audit), [row])
-        return int(row["seq"])
+        sealed = self.chain.next(kind=kind, at=self.now, incident_id=incident_id, run_id=run_id, actor=actor, body=body)
+        self.connection.execute(sa.insert(schema.audit), [sealed.row()])
+        return sealed.entry.seq
 
     def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
         """Run one statement."""
-        result = self.connection.execute(statement, parameters)
-        return result  # type: ignore[return-value]
+        return self.connection.execute(statement, parameters)
 
 
 @dataclass(slots=True)
@@ -98,7 +96,7 @@ class Ledger:
         self._closing = False
         self.writable = True
         """Did the last commit succeed?"""
-        self.head: tuple[int, str] = (0, "")
+        self.head: tuple[int, bytes] = (0, GENESIS)
         """Sequence number and hash of the last durable audit entry."""
         self._writer = threading.Thread(target=self._write_forever, name="ledger-write", daemon=True)
 
@@ -125,6 +123,8 @@ class Ledger:
                 raise
             raise LedgerRefused(f"{path} cannot be opened as a ledger: {_cause(error)}") from error
         ledger = cls(engine, reader, clock, lock)
+        chain = await ledger.read(_chain)
+        ledger.head = (chain.seq, chain.hash)
         ledger._writer.start()
         return ledger
 
@@ -189,7 +189,9 @@ class Ledger:
                     connection = self._engine.connect()
                     chain = _load_chain(connection)
                 self._commit(connection, chain, batch)
-            except Exception as error:  # Whatever breaks a commit breaks it for all who waited for it; the next starts anew.
+            except (
+                Exception
+            ) as error:  # Whatever breaks a commit breaks it for all who waited for it; the next starts anew.
                 self.writable = False
                 log.error("ledger_write_failed", error=_cause(error), lost=len(batch))
                 refusal = LedgerUnavailable(f"the ledger could not be written: {_cause(error)}")
@@ -217,11 +219,12 @@ class Ledger:
                 except sa.exc.OperationalError:
                     raise
                 except Exception as error:  # The job's own failure: undone to its savepoint and handed to its caller.
-                    chain.reset(mark)
+                    chain.rollback(mark)
                     answers.append((job, None, error))
                 else:
                     hooks.extend(tx.on_commit)
                     answers.append((job, result, None))
+        chain.commit()
         self.writable = True
         self.head = (chain.seq, chain.hash)
         for hook in hooks:
@@ -276,7 +279,7 @@ def _prepare(engine: Engine, path: Path) -> None:
                 )
             return
         schema.metadata.create_all(connection)
-        for statement in trigger_ddl(connection.dialect.name):
+        for statement in TRIGGERS[connection.dialect.name]:
             connection.exec_driver_sql(statement)
         connection.execute(sa.insert(schema.meta), [{"name": "version", "value": str(schema.VERSION)}])
     os.chmod(path, 0o600)
@@ -284,10 +287,14 @@ def _prepare(engine: Engine, path: Path) -> None:
 
 def _load_chain(connection: Connection) -> Chain:
     with connection.begin():
-        row = connection.execute(
-            sa.select(schema.audit.c.seq, schema.audit.c.hash).order_by(schema.audit.c.seq.desc()).limit(1)
-        ).first()
-    return Chain(seq=row[0], hash=row[1]) if row else Chain()
+        return _chain(connection)
+
+
+def _chain(connection: Connection) -> Chain:
+    row = connection.execute(
+        sa.select(schema.audit.c.seq, schema.audit.c.hash).order_by(schema.audit.c.seq.desc()).limit(1)
+    ).first()
+    return Chain(bytes.fromhex(row[1]), row[0]) if row else Chain()
 
 
 def _cause(error: BaseException) -> str:

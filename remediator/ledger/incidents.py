@@ -146,7 +146,7 @@ def next_wake(connection: Connection) -> float | None:
 
 
 def claim(tx: Tx, incident_id: str, owner: str, lease: float) -> Incident | None:
-    """Take an incident that is due for `lease` seconds; None when somebody was faster. The fence rises with every claim."""
+    """Take an incident that is due, for `lease` seconds; None when somebody was faster. Every claim raises the fence."""
     taken = tx.execute(
         sa.update(incidents)
         .where(
@@ -161,7 +161,7 @@ def claim(tx: Tx, incident_id: str, owner: str, lease: float) -> Incident | None
 
 
 def renew(tx: Tx, incident: Incident, lease: float) -> None:
-    """Hold the claim for `lease` seconds more. Raises LeaseLost."""
+    """Hold the claim for `lease` seconds more, in the transaction that journals an intent. Raises LeaseLost."""
     _fenced(tx, incident, lease_until=tx.now + lease)
 
 
@@ -184,15 +184,6 @@ def _fenced(tx: Tx, incident: Incident, **values: Any) -> None:
         raise LeaseLost(f"incident {incident.id} is no longer ours")
 
 
-def check_fence(tx: Tx, incident: Incident) -> None:
-    """Raises LeaseLost unless the claim still holds: read in the transaction that journals an intent."""
-    row = tx.execute(
-        sa.select(incidents.c.fence).where(incidents.c.id == incident.id, incidents.c.closed_at.is_(None))
-    ).first()
-    if row is None or row[0] != incident.fence:
-        raise LeaseLost(f"incident {incident.id} is no longer ours")
-
-
 def move(
     tx: Tx,
     incident: Incident,
@@ -208,7 +199,11 @@ def move(
 
     Raises ForbiddenMove for a move that the state machine lacks, LeaseLost when the claim is gone.
     """
-    current = tx.execute(sa.select(incidents.c.state).where(incidents.c.id == incident.id)).scalar_one()
+    row = tx.execute(sa.select(incidents.c.state, incidents.c.wake_at).where(incidents.c.id == incident.id)).one()
+    current = row.state
+    if row.wake_at is not None and row.wake_at != incident.wake_at:
+        # Somebody woke it (an alert, an approval) since it was claimed: that must not be slept through.
+        wake_at = row.wake_at if wake_at is None else min(wake_at, row.wake_at)
     if state.value != current and state not in INCIDENT_MOVES[IncidentState(current)]:
         raise ForbiddenMove(f"an incident cannot go from {current} to {state.value}")
     closed = state is IncidentState.CLOSED

@@ -14,7 +14,7 @@ from remediator.errors import GraceError
 from remediator.ledger.engine import Tx
 from remediator.ledger.incidents import ForbiddenMove
 from remediator.ledger.schema import runs, steps
-from remediator.model import RUN_MOVES, Evidence, Plan, PlannedStep, Run, RunState, Step, new_id
+from remediator.model import RUN_MOVES, Plan, PlannedStep, Run, RunState, Step, new_id
 
 VERIFIED_BY_METRIC = (
     RunState.HEALED.value,
@@ -41,7 +41,7 @@ def _run(row: Any) -> Run:
         verdict=row.verdict,
         reasons=tuple(row.reasons),
         confidence=row.confidence,
-        evidence=Evidence(row.evidence),
+        evidence=row.evidence,
         digest=row.digest,
         plan=tuple(PlannedStep.from_json(step) for step in row.plan),
         by=row.by,
@@ -125,7 +125,7 @@ def create(
     verdict: str,
     reasons: tuple[str, ...],
     confidence: float,
-    evidence: Evidence,
+    evidence: str,
     by: str,
     reason: str = "",
     run_id: str | None = None,
@@ -144,7 +144,7 @@ def create(
             verdict=verdict,
             reasons=list(reasons),
             confidence=confidence,
-            evidence=evidence.value,
+            evidence=evidence,
             digest=plan.digest,
             plan=[step.as_json() for step in plan.steps],
             by=by,
@@ -157,7 +157,7 @@ def create(
 
 
 def move(tx: Tx, run_id: str, state: RunState, **values: Any) -> None:
-    """Bring a run to `state`, and record it. Raises ForbiddenMove, or TargetBusy when its target has another active run."""
+    """Bring a run to `state`, and record it. Raises ForbiddenMove, or TargetBusy when another run has its target."""
     row = tx.execute(sa.select(runs.c.state, runs.c.incident_id).where(runs.c.id == run_id)).one()
     current = RunState(row.state)
     if state is not current and state not in RUN_MOVES[current]:
@@ -266,9 +266,7 @@ def history(
     ).scalar()
     hour = sa.select(sa.func.count()).select_from(runs).where(runs.c.started_at > now - 3600)
     changed = connection.execute(
-        sa.select(runs.c.target)
-        .where(began, runs.c.group == group, runs.c.started_at > now - blast_within)
-        .distinct()
+        sa.select(runs.c.target).where(began, runs.c.group == group, runs.c.started_at > now - blast_within).distinct()
     )
     return History(
         last_of_playbook_on_target=last,
@@ -333,3 +331,13 @@ def counts(connection: Connection, since: float) -> dict[str, int]:
         .group_by(runs.c.state)
     )
     return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def executions(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many executions of each playbook are in each state."""
+    query = (
+        sa.select(runs.c.playbook_id, runs.c.state, sa.func.count())
+        .where(runs.c.started_at.is_not(None))
+        .group_by(runs.c.playbook_id, runs.c.state)
+    )
+    return {(row[0], row[1]): row[2] for row in connection.execute(query)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from remediator.audit.schema import define_audit_table
+from remediator.audit.schema import audit_table
 
 VERSION = 1
 """Of the schema. A database of a newer version is refused; an older one is migrated forward."""
@@ -204,4 +204,4 @@ snapshots = sa.Table(
     sa.Column("body", sa.JSON, nullable=False),
 )
 
-audit = define_audit_table(metadata)
+audit = audit_table(metadata)

@@ -12,7 +12,14 @@ from remediator.ledger.schema import snapshots
 
 
 def keep(
-    tx: Tx, *, incident_id: str | None, run_id: str | None, moment: str, metric_id: str, resource: str, body: dict[str, Any]
+    tx: Tx,
+    *,
+    incident_id: str | None,
+    run_id: str | None,
+    moment: str,
+    metric_id: str,
+    resource: str,
+    body: dict[str, Any],
 ) -> None:
     """Store a snapshot (`moment` is before or after). Recorded."""
     tx.execute(

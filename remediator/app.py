@@ -1,0 +1,295 @@
+"""The one place that constructs parts, and starts and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import sqlalchemy as sa
+import structlog
+from aiohttp import web
+
+from catalog.config import GraceConfig
+from catalog.fault import CatalogError
+from catalog.load import load_catalog, load_config, load_inventory, load_policy
+from remediator.alertmanager import Alertmanager
+from remediator.api.handlers import ROUTES, SERVICES, Services, faults
+from remediator.api.status import Status
+from remediator.api.stream import Stream
+from remediator.audit.checkpoint import Checkpointer, read_notes
+from remediator.audit.store import LedgerFile, Unreadable
+from remediator.audit.verify import verify
+from remediator.auth.requests import authentication, needs, open_to_all
+from remediator.auth.tokens import Role, first_tokens
+from remediator.clock import Clock, SystemClock
+from remediator.drivers import DRIVERS, check_inventory
+from remediator.drivers.base import State, World
+from remediator.ledger import incidents, settings
+from remediator.ledger.engine import Ledger
+from remediator.ledger.tokens import LedgerTokens
+from remediator.metrics import Metrics
+from remediator.model import new_id
+from remediator.pipeline import act
+from remediator.pipeline.decide import current_settings, settings_json
+from remediator.pipeline.parts import Parts
+from remediator.pipeline.reconcile import reconcile_forever
+from remediator.pipeline.scheduler import Scheduler
+from remediator.problem import problem
+from remediator.prometheus import Prometheus
+
+log = structlog.get_logger(__name__)
+
+AUDIT_CHECK_EVERY = 3600.0
+
+
+class Unusable(Exception):
+    """The configuration cannot be used; one line a fault, each saying what would be right."""
+
+
+@dataclass(slots=True)
+class Remediator:
+    """A running remediator: its parts and its web application."""
+
+    parts: Parts
+    web: web.Application
+    scheduler: Scheduler
+    reload: Callable[[], None]
+
+
+def load(config: GraceConfig) -> tuple[Any, Any, Any]:
+    """Catalog, inventory and policy that a configuration names. Raises CatalogError or Unusable with every fault."""
+    catalog = load_catalog(config.catalog).scaled(config.time_scale)
+    inventory = load_inventory(config.inventory)
+    policy = load_policy(config.governance)
+    wrong = check_inventory(inventory, catalog)
+    if wrong:
+        raise Unusable("\n".join(f"{config.inventory}: {each}" for each in wrong))
+    return catalog, inventory, policy
+
+
+def ledger_path(config: GraceConfig) -> Path:
+    """The SQLite file of the ledger. Raises Unusable for a URL this program cannot open."""
+    if config.ledger.url is None:
+        return config.data_dir / "ledger.db"
+    url = sa.engine.make_url(config.ledger.url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        raise Unusable(f"ledger.url: {url.get_backend_name()} is not supported; use sqlite:///PATH")
+    return Path(url.database)
+
+
+@asynccontextmanager
+async def running(
+    config: GraceConfig, *, config_file: Path | None = None, clock: Clock | None = None
+) -> AsyncIterator[Remediator]:
+    """Everything constructed and started; stopped in reverse at the end, steps that are being done finished first.
+
+    Raises CatalogError or Unusable for what is written wrong; LedgerRefused, OSError or BadKey for unusable files.
+    """
+    clock = clock or SystemClock()
+    catalog, inventory, policy = load(config)
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    ledger = await Ledger.open(ledger_path(config), clock)
+    try:
+        checkpointer = Checkpointer(
+            config.audit.key_file or config.data_dir / "audit.key",
+            config.audit.checkpoints_file or config.data_dir / "checkpoints.log",
+        )
+        async with aiohttp.ClientSession() as session:
+            stream = Stream()
+            parts = Parts(
+                ledger=ledger,
+                clock=clock,
+                config=config,
+                catalog=catalog,
+                inventory=inventory,
+                policy=policy,
+                prometheus=Prometheus(session, config.prometheus.url, config.prometheus.timeout),
+                alertmanager=Alertmanager(session, config.alertmanager.url),
+                drivers={},
+                checkpointer=checkpointer,
+                owner=f"{socket.gethostname()}:{os.getpid()}:{new_id('own')}",
+                publish=stream.publish,
+            )
+            parts.drivers = {name: kind(_world(parts, session)) for name, kind in DRIVERS.items()}
+            tokens = LedgerTokens(ledger)
+            await first_tokens(config.data_dir, tokens)
+            await ledger.write(incidents.give_up_leases)
+            scheduler = Scheduler(parts)
+            parts.wake = scheduler.wake
+            metrics = Metrics(parts)
+            await _check_audit(parts, metrics)
+            started = await ledger.write(lambda tx: _record_start(tx, parts))
+            log.info("started", audit_entry=started, targets=len(inventory.targets), evidence=policy.evidence)
+            if policy.evidence == "trust_alert":
+                log.warning("trust_alert", meaning="alerts are believed without asking Prometheus: for test rigs only")
+            await act.checkpoint(parts)
+            tasks = [
+                asyncio.create_task(scheduler.run(), name="scheduler"),
+                asyncio.create_task(reconcile_forever(parts), name="reconciler"),
+                asyncio.create_task(_checkpoint_forever(parts), name="checkpoints"),
+                asyncio.create_task(_check_audit_forever(parts, metrics), name="audit-check"),
+            ]
+            services = Services(parts, tokens, stream, Status(parts), metrics.count)
+
+            def reload() -> None:
+                _reload(parts, config_file)
+
+            application = _web(services, metrics, reload)
+            try:
+                yield Remediator(parts, application, scheduler, reload)
+            finally:
+                stream.close()
+                for task in reversed(tasks):
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await act.checkpoint(parts)
+                for driver in parts.drivers.values():
+                    await driver.close()
+    finally:
+        await ledger.close()
+
+
+def _web(services: Services, metrics: Metrics, reload: Callable[[], None]) -> web.Application:
+    parts = services.parts
+    application = web.Application(
+        client_max_size=parts.config.max_body_bytes,
+        middlewares=[faults, authentication(services.tokens, parts.clock)],
+    )
+    application[SERVICES] = services
+    for method, path, handler in ROUTES:
+        application.router.add_route(method, path, handler)
+
+    @open_to_all
+    async def healthy(_: web.Request) -> web.Response:
+        return web.Response(text="Grace's remediator is healthy.\n")
+
+    @open_to_all
+    async def ready(_: web.Request) -> web.Response:
+        """It can accept alerts durably now."""
+        await parts.ledger.write(lambda tx: None)
+        return web.Response(text="Grace's remediator is ready.\n")
+
+    @open_to_all
+    async def exposition(_: web.Request) -> web.Response:
+        return web.Response(body=await metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    @needs(Role.ADMIN)
+    async def again(_: web.Request) -> web.Response:
+        try:
+            reload()
+        except (CatalogError, Unusable) as error:
+            return problem(422, "Not reloaded", f"the old configuration stays: {error}")
+        return web.Response(text="Reloaded.\n")
+
+    application.router.add_get("/-/healthy", healthy)
+    application.router.add_get("/-/ready", ready)
+    application.router.add_get("/metrics", exposition)
+    application.router.add_post("/-/reload", again)
+    return application
+
+
+def _reload(parts: Parts, config_file: Path | None) -> None:
+    """Catalog and inventory anew; all or nothing. Runs in flight keep their plans.
+
+    The policy file's numbers are read at the next start: what people may loosen while Grace runs goes through the API.
+    """
+    config = load_config(config_file)
+    catalog, inventory, _ = load(config)
+    parts.catalog, parts.inventory = catalog, inventory
+    log.info("reloaded", catalog=catalog.digest, targets=len(inventory.targets))
+
+
+def _world(parts: Parts, session: aiohttp.ClientSession) -> World:
+    async def governance() -> State:
+        return await parts.ledger.read(lambda connection: settings_json(current_settings(connection, parts)))
+
+    async def govern(change: str, desired: State, run_id: str) -> State:
+        await parts.ledger.write(
+            lambda tx: settings.put(tx, dict(desired), by="grace", reason=f"{change}, by run {run_id}", run_id=run_id)
+        )
+        parts.wake()
+        return await governance()
+
+    async def story(incident_id: str) -> State:
+        from remediator.api.views import incident_whole
+
+        whole = await parts.ledger.read(lambda connection: incident_whole(connection, incident_id)) or {}
+        return {
+            "incident": {key: value for key, value in whole.items() if key not in ("runs", "snapshots", "timeline")},
+            "runs": whole.get("runs", []),
+            "snapshots": whole.get("snapshots", []),
+            "audit": whole.get("timeline", []),
+        }
+
+    return World(
+        clock=parts.clock,
+        http=session,
+        data_dir=parts.config.data_dir,
+        govern=govern,
+        governance=governance,
+        story=story,
+    )
+
+
+def _record_start(tx: Any, parts: Parts) -> int:
+    return int(
+        tx.record(
+            "started",
+            {
+                "catalog": parts.catalog.digest,
+                "targets": sorted(parts.inventory.targets),
+                "evidence": parts.policy.evidence,
+                "governance": settings_json(current_settings(tx.connection, parts)),
+            },
+        )
+    )
+
+
+async def _checkpoint_forever(parts: Parts) -> None:
+    """Anchor the head every 60 s, or every 100 entries, whichever comes first."""
+    audit = parts.config.audit
+    waited = 0.0
+    anchored = parts.ledger.head[0]
+    while True:
+        await parts.clock.sleep(1.0)
+        waited += 1.0
+        entries = parts.ledger.head[0]
+        if entries == anchored or (waited < audit.checkpoint_every and entries - anchored < audit.checkpoint_entries):
+            continue
+        try:
+            await act.checkpoint(parts)
+        except OSError as error:
+            log.error("checkpoint_failed", error=str(error))
+            continue
+        waited, anchored = 0.0, entries
+
+
+async def _check_audit_forever(parts: Parts, metrics: Metrics) -> None:
+    while True:
+        await parts.clock.sleep(AUDIT_CHECK_EVERY)
+        await _check_audit(parts, metrics)
+
+
+async def _check_audit(parts: Parts, metrics: Metrics) -> None:
+    """Verify the whole log, beside the work; a broken one is told by metric and log, and Grace goes on recording."""
+
+    def check() -> list[str]:
+        notes = list(read_notes(parts.checkpointer.path))
+        try:
+            with LedgerFile(ledger_path(parts.config)) as file:
+                report = verify(file.rows(), notes, [parts.checkpointer.public])
+        except Unreadable as error:
+            return [str(error)]
+        return [str(fault) for fault in report.faults]
+
+    found = await asyncio.to_thread(check)
+    metrics.audit_ok.set(0 if found else 1)
+    if found:
+        log.error("audit_broken", faults=found)

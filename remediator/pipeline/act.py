@@ -1,0 +1,238 @@
+"""Act: intent journaled, then done, then observed, then the result journaled.
+
+A step is desired state. One that was intended and has no result (this process died) is resolved by looking: reached
+means done, anything else means doing it again, which is harmless. Freeze, lock and ceiling are read once more in the
+transaction that journals the intent, so that nothing begins after a person said stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from catalog.inventory import Target
+from catalog.model import Verb
+from remediator import crash
+from remediator.drivers.base import Driver, StepContext
+from remediator.errors import GraceError, Permanent, Transient
+from remediator.ledger import incidents, runs
+from remediator.ledger.engine import Tx
+from remediator.model import Incident, PlannedStep, Run, Step
+from remediator.pipeline.decide import current_settings
+from remediator.pipeline.parts import Parts
+from remediator.pipeline.plan import context_for, target_of_step
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS = 3
+"""Times that a step is tried, when what failed may pass."""
+
+
+class Stopped(GraceError):
+    """A person stopped new steps (freeze, lock, a lower ceiling): nothing was done, ask again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A step that could not be done, and why."""
+
+    index: int
+    error: str
+
+
+async def execute(parts: Parts, run: Run, resource: str, incident: Incident | None) -> Failed | None:
+    """Do every step of the run that is not done yet; None when all hold, else what failed.
+
+    Raises Stopped, or LeaseLost when somebody else has the incident now.
+    """
+    journal = {step.index: step for step in await _journal(parts, run) if step.phase == "do"}
+    for index, step in enumerate(run.plan):
+        known = journal.get(index)
+        if known is not None and known.state == "done":
+            continue
+        failed = await perform(parts, run, "do", index, step, resource, incident, known)
+        if failed is not None:
+            return failed
+    return None
+
+
+async def undo(parts: Parts, run: Run, resource: str, incident: Incident | None) -> Failed | None:
+    """Give back what the run's steps changed, the last one first; None when all is given back.
+
+    A step whose change no longer stands (somebody else changed it since) has nothing to give back.
+    """
+    journal = await _journal(parts, run)
+    undone = {step.index: step for step in journal if step.phase == "undo"}
+    for done in sorted((step for step in journal if step.phase == "do"), key=lambda step: -step.index):
+        known = undone.get(done.index)
+        if known is not None and known.state == "done":
+            continue
+        try:
+            back = await _way_back(parts, run, done, resource)
+        except GraceError as error:
+            return Failed(done.index, f"could not see what there is to undo: {error}")
+        if back is None:
+            continue
+        failed = await perform(parts, run, "undo", done.index, back, resource, incident, known, a_person=True)
+        if failed is not None:
+            return failed
+    return None
+
+
+async def perform(
+    parts: Parts,
+    run: Run,
+    phase: str,
+    index: int,
+    step: PlannedStep,
+    resource: str,
+    incident: Incident | None,
+    known: Step | None = None,
+    *,
+    a_person: bool = False,
+) -> Failed | None:
+    """Do one step and journal what came of it; None when its desired state was read back.
+
+    `a_person` marks an undo: allowed under a freeze too.
+    """
+    try:
+        target = target_of_step(parts, step)
+        driver = parts.drivers[step.driver]
+        context = context_for(parts, run, index, resource)
+    except GraceError as error:
+        return await _fail(parts, run, phase, index, step, str(error))
+    if known is not None and known.state == "intended":
+        observed = await _reached(driver, target, step, context)
+        if observed is not None:
+            await _finish(parts, run, phase, index, observed)
+            return None
+    why = "not tried"
+    # Longer than the step and its last look may take: whoever takes over finds a step that has ended.
+    lease = max(parts.lease, 2 * target.step_timeout + 10)
+    for attempt in range(1, ATTEMPTS + 1):
+        await parts.ledger.write(lambda tx: _intend(tx, parts, run, phase, index, step, incident, lease, a_person))
+        # Signed and outside the database before anything changes: the intent cannot be denied later.
+        await checkpoint(parts)
+        crash.point("after_intent")
+        try:
+            async with asyncio.timeout(target.step_timeout):
+                await driver.do(target, step.verb, step.desired, context)
+                crash.point("after_effect")
+                observed = await _settled(driver, target, step, context)
+        except TimeoutError:
+            why = f"not reached within {target.step_timeout:g} s"
+            observed = await _reached(driver, target, step, context)
+            if observed is None:
+                break
+        except Transient as passing:
+            why = str(passing)
+            if attempt < ATTEMPTS:
+                await parts.clock.sleep(passing.retry_after or float(attempt))
+                continue
+            break
+        except GraceError as lasting:
+            why = str(lasting)
+            break
+        await _finish(parts, run, phase, index, observed)
+        crash.point("after_step")
+        return None
+    return await _fail(parts, run, phase, index, step, why)
+
+
+async def _finish(parts: Parts, run: Run, phase: str, index: int, after: Mapping[str, Any]) -> None:
+    await parts.ledger.write(lambda tx: runs.finish(tx, run, phase, index, after=after))
+
+
+async def checkpoint(parts: Parts) -> None:
+    """Anchor the audit log's head outside the database."""
+    seq, head = parts.ledger.head
+    if seq:
+        await asyncio.to_thread(parts.checkpointer.write, seq, head)
+
+
+def _intend(
+    tx: Tx,
+    parts: Parts,
+    run: Run,
+    phase: str,
+    index: int,
+    step: PlannedStep,
+    incident: Incident | None,
+    lease: float,
+    a_person: bool,
+) -> None:
+    if incident is not None:
+        incidents.renew(tx, incident, lease)
+    if not a_person:
+        _still_allowed(tx, parts, run)
+    runs.intend(tx, run, phase, index, step)
+
+
+def _still_allowed(tx: Tx, parts: Parts, run: Run) -> None:
+    now = current_settings(tx.connection, parts)
+    playbook = parts.catalog.playbooks.get(run.playbook_id)
+    if now.frozen:
+        raise Stopped("frozen: the next step does not start until a person unfreezes")
+    if "approved" in run.reasons or (playbook is not None and playbook.safety):
+        return
+    if now.supervised and run.tier > 1:
+        raise Stopped("locked: this run was not approved by a person")
+    if run.tier > now.ceiling:
+        raise Stopped(f"the ceiling is {now.ceiling} now, and this run was not approved by a person")
+
+
+async def _settled(driver: Driver, target: Target, step: PlannedStep, context: StepContext) -> Mapping[str, Any]:
+    """The observation that satisfies the desired state; waits for it (the caller sets the limit)."""
+    pause = 0.05
+    while True:
+        observed = await driver.observe(target, step.verb, context)
+        if driver.reached(step.verb, step.desired, observed):
+            return observed
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.6, 1.0)
+
+
+async def _reached(driver: Driver, target: Target, step: PlannedStep, context: StepContext) -> Mapping[str, Any] | None:
+    """The observation, when it satisfies the desired state already."""
+    try:
+        async with asyncio.timeout(target.step_timeout):
+            observed = await driver.observe(target, step.verb, context)
+    except (GraceError, TimeoutError):
+        return None
+    return observed if driver.reached(step.verb, step.desired, observed) else None
+
+
+async def _way_back(parts: Parts, run: Run, done: Step, resource: str) -> PlannedStep | None:
+    step = PlannedStep(done.verb, done.target, done.driver, done.before, done.desired)
+    target = target_of_step(parts, step)
+    driver = parts.drivers.get(done.driver)
+    if driver is None:
+        raise Permanent(f"there is no driver {done.driver}")
+    context = context_for(parts, run, done.index, resource)
+    async with asyncio.timeout(target.step_timeout):
+        observed = await driver.observe(target, done.verb, context)
+    back = driver.give_back(done.verb, done.before, done.desired, observed)
+    if back is None:
+        return None
+    verb, desired = back
+    return PlannedStep(Verb(verb), done.target, done.driver, dict(observed), dict(desired))
+
+
+async def _fail(parts: Parts, run: Run, phase: str, index: int, step: PlannedStep, error: str) -> Failed:
+    def store(tx: Tx) -> None:
+        journaled = {(each.phase, each.index) for each in runs.steps_of(tx.connection, run.id)}
+        if (phase, index) not in journaled:
+            runs.intend(tx, run, phase, index, step)
+        runs.finish(tx, run, phase, index, after=None, error=error)
+
+    await parts.ledger.write(store)
+    log.warning("step_failed", run_id=run.id, phase=phase, step=index, error=error)
+    return Failed(index, error)
+
+
+async def _journal(parts: Parts, run: Run) -> list[Step]:
+    return await parts.ledger.read(lambda connection: runs.steps_of(connection, run.id))

@@ -1,0 +1,404 @@
+"""What people start: a run by hand, an undo, a release, a cancellation. Same governance, journal and audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from catalog.model import PlaybookDefinition, VerifiedBy
+from remediator.errors import GraceError, Refused
+from remediator.governance.facts import Evidence, Purpose
+from remediator.governance.verdict import Decision, Verdict
+from remediator.ledger import approvals, incidents, runs
+from remediator.ledger.engine import Tx
+from remediator.ledger.runs import TargetBusy
+from remediator.model import Incident, IncidentState, Plan, PlannedStep, Run, RunState, new_id
+from remediator.pipeline import act
+from remediator.pipeline.decide import approvals_given, judge, reasons_of, record
+from remediator.pipeline.parts import GOVERNANCE, Parts
+from remediator.pipeline.plan import context_for, render, target_of_step
+
+log = structlog.get_logger(__name__)
+
+GIVEN_BACK = "given back by a person"
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a playbook would do to a target now, and the verdict it would get."""
+
+    playbook: PlaybookDefinition
+    plan: Plan
+    decision: Decision
+    confidence: float
+
+
+async def rehearse(parts: Parts, playbook_id: str, target_name: str) -> Rehearsal:
+    """Plan and judge without doing anything. Raises Refused when there is no such playbook or target, or no plan."""
+    playbook, plan = await _planned(parts, playbook_id, target_name, new_id("run", parts.clock.now()))
+
+    def decide(tx: Tx) -> Rehearsal:
+        judged = judge(
+            tx,
+            parts,
+            playbook,
+            plan,
+            incident=None,
+            evidence=Evidence.ABSENT,
+            share=1.0,
+            purpose=Purpose.BY_HAND,
+        )
+        return Rehearsal(playbook, plan, judged.decision, judged.confidence)
+
+    return await parts.ledger.write(decide)
+
+
+async def start(parts: Parts, playbook_id: str, target_name: str, *, by: str, reason: str) -> str:
+    """Start a playbook by hand, or hold it for approval; the run's id. Raises Refused when governance denies it."""
+    run_id = new_id("run", parts.clock.now())
+    playbook, plan = await _planned(parts, playbook_id, target_name, run_id)
+
+    def decide(tx: Tx) -> tuple[Verdict, str]:
+        judged = judge(
+            tx,
+            parts,
+            playbook,
+            plan,
+            incident=None,
+            evidence=Evidence.ABSENT,
+            share=1.0,
+            purpose=Purpose.BY_HAND,
+        )
+        decision = judged.decision
+        record(
+            tx,
+            incident=None,
+            run_id=run_id,
+            playbook=playbook,
+            plan=plan,
+            judged=judged,
+            evidence=Evidence.ABSENT,
+            note=f"started by hand: {reason}",
+        )
+        why = "; ".join(decision.detail.get(word.value, word.value) for word in decision.reasons)
+        if decision.verdict is Verdict.DENY or (decision.verdict is Verdict.HOLD and not decision.approvable):
+            return decision.verdict, why
+        runs.create(
+            tx,
+            plan,
+            incident_id=None,
+            state=RunState.PLANNED if decision.verdict is Verdict.ALLOW else RunState.HELD,
+            verdict=decision.verdict.value,
+            reasons=reasons_of(decision, plan),
+            confidence=judged.confidence,
+            evidence=Evidence.ABSENT.value,
+            by=by,
+            run_id=run_id,
+            reason=reason,
+        )
+        if decision.verdict is Verdict.ALLOW:
+            runs.move(tx, run_id, RunState.RUNNING, started_at=tx.now)
+        else:
+            approvals.ask(
+                tx,
+                run_id=run_id,
+                incident_id=None,
+                digest=plan.digest,
+                tier=plan.tier,
+                needed=decision.approvals_needed,
+                expires_at=tx.now + parts.policy.approval_expiry,
+            )
+        tx.on_commit.append(parts.wake)
+        return decision.verdict, why
+
+    try:
+        verdict, why = await parts.ledger.write(decide)
+    except TargetBusy as busy:
+        raise Refused(str(busy), reason="target_busy") from busy
+    if await parts.ledger.read(lambda connection: runs.get(connection, run_id)) is None:
+        raise Refused(f"{verdict.value}: {why}", reason="denied" if verdict is Verdict.DENY else "held")
+    return run_id
+
+
+async def ask_undo(parts: Parts, run_id: str, *, by: str, reason: str, release: bool = False) -> Run:
+    """Begin to give back what a run changed; the run as it then is. Raises Refused when there is nothing to."""
+
+    def begin(tx: Tx) -> Run:
+        run = runs.get(tx.connection, run_id)
+        if run is None:
+            raise Refused(f"there is no run {run_id}", reason="unknown")
+        if run.state.active:
+            raise Refused(f"run {run_id} is {run.state.value}: cancel it first", reason="busy")
+        if release and not run.kept:
+            raise Refused(f"run {run_id} holds nothing that could be released", reason="nothing")
+        if not any(step.state == "done" for step in runs.steps_of(tx.connection, run_id)):
+            raise Refused(f"run {run_id} changed nothing that could be undone", reason="nothing")
+        tx.record(
+            "release_asked" if release else "undo_asked",
+            {"reason": reason},
+            run_id=run_id,
+            incident_id=run.incident_id,
+            actor=by,
+        )
+        # What the run achieved stays its outcome; giving it back later does not make it a failure.
+        runs.move(tx, run_id, RunState.UNDOING, reason=f"{GIVEN_BACK}: {reason}", outcome=run.outcome)
+        tx.on_commit.append(parts.wake)
+        found = runs.get(tx.connection, run_id)
+        assert found is not None
+        return found
+
+    try:
+        return await parts.ledger.write(begin)
+    except TargetBusy as busy:
+        raise Refused("another run on this target has not ended", reason="target_busy") from busy
+
+
+async def cancel(parts: Parts, run_id: str, *, by: str, reason: str) -> Run:
+    """End a run that waits or is being verified; what it changed stands, and can be undone.
+
+    Raises Refused while a step is being done.
+    """
+
+    def end(tx: Tx) -> Run:
+        run = runs.get(tx.connection, run_id)
+        if run is None:
+            raise Refused(f"there is no run {run_id}", reason="unknown")
+        if run.state.final:
+            raise Refused(f"run {run_id} is {run.state.value} already", reason="settled")
+        if run.state in (RunState.RUNNING, RunState.UNDOING):
+            raise Refused(
+                f"run {run_id} is doing a step; freeze to stop before the next one, or undo it afterwards",
+                reason="busy",
+            )
+        approval = approvals.of_run(tx.connection, run_id)
+        if approval is not None:
+            approvals.settle(tx, approval, "rejected", f"cancelled by {by}: {reason}", actor=by)
+        if run.state is not RunState.HELD:
+            done = any(step.state == "done" for step in runs.steps_of(tx.connection, run_id))
+            runs.move(tx, run_id, RunState.CANCELLED, reason=f"cancelled by {by}: {reason}", kept=int(done))
+        elif run.incident_id is None:
+            runs.move(tx, run_id, RunState.CANCELLED, reason=f"cancelled by {by}: {reason}")
+        if run.incident_id:
+            incidents.wake(tx, run.incident_id)
+        tx.on_commit.append(parts.wake)
+        found = runs.get(tx.connection, run_id)
+        assert found is not None
+        return found
+
+    return await parts.ledger.write(end)
+
+
+async def carry_on(parts: Parts, run: Run) -> None:
+    """Drive a run that no incident drives: by hand, or being given back. Called until it is final."""
+    resource = await _resource_of(parts, run)
+    if run.state is RunState.UNDOING:
+        await _give_back(parts, run, resource)
+    elif run.state is RunState.RUNNING:
+        await _run_by_hand(parts, run, resource)
+
+
+async def settle_held(parts: Parts, run: Run) -> None:
+    """A run by hand that waits for approval: begin it, or end it."""
+    approval = await parts.ledger.read(lambda connection: approvals.of_run(connection, run.id))
+    if approval is None:
+        return
+    now = parts.clock.now()
+    if approval.status == "pending" and approval.expires_at > now:
+        return
+    playbook = parts.catalog.playbooks.get(run.playbook_id)
+    ends = {"rejected": RunState.CANCELLED, "pending": RunState.EXPIRED, "expired": RunState.EXPIRED}
+    state = RunState.REFUSED if playbook is None else ends.get(approval.status)
+    why = approval.reason or "nobody approved it in time"
+    if state is None and playbook is not None:
+        base = next((step.target for step in run.plan), "")
+        try:
+            _, plan = await _planned(parts, run.playbook_id, await _base_target(parts, playbook, base), run.id, run)
+        except Refused as refusal:
+            state, why = RunState.REFUSED, str(refusal)
+        else:
+            if plan.digest == run.digest:
+                await _begin_approved(parts, run, playbook, plan)
+                return
+            state, why = RunState.REFUSED, "the target has changed since the plan was made"
+    ended = state or RunState.REFUSED
+
+    def end(tx: Tx) -> None:
+        approvals.settle(tx, approval, "expired" if ended is RunState.EXPIRED else "void", why)
+        runs.move(tx, run.id, ended, reason=why)
+
+    await parts.ledger.write(end)
+
+
+async def _begin_approved(parts: Parts, run: Run, playbook: PlaybookDefinition, plan: Plan) -> None:
+    def begin(tx: Tx) -> None:
+        judged = judge(
+            tx,
+            parts,
+            playbook,
+            plan,
+            incident=None,
+            evidence=Evidence.ABSENT,
+            share=1.0,
+            approvals_given=approvals_given(tx.connection, run),
+            purpose=Purpose.BY_HAND,
+            own_run=run.id,
+        )
+        if judged.decision.verdict is Verdict.ALLOW:
+            words = [reason.value for reason in judged.decision.reasons]
+            runs.move(tx, run.id, RunState.RUNNING, started_at=tx.now, verdict="allow", reasons=words)
+            tx.on_commit.append(parts.wake)
+
+    try:
+        await parts.ledger.write(begin)
+    except TargetBusy:
+        log.info("approved_run_waits", run_id=run.id)
+
+
+async def _run_by_hand(parts: Parts, run: Run, resource: str) -> None:
+    try:
+        failed = await act.execute(parts, run, resource, None)
+    except act.Stopped as stopped:
+        log.info("run_waits", run_id=run.id, why=str(stopped))
+        return
+    playbook = parts.catalog.playbooks.get(run.playbook_id)
+
+    def end(tx: Tx) -> None:
+        if failed is not None:
+            runs.move(tx, run.id, RunState.FAILED, reason=failed.error)
+        elif playbook is not None and playbook.verified_by is VerifiedBy.CONTAINMENT:
+            runs.move(tx, run.id, RunState.CONTAINED, acted_at=tx.now, kept=1, reason="the change was read back")
+        else:
+            runs.move(tx, run.id, RunState.EFFECTIVE, acted_at=tx.now, kept=1, reason="its effect was read back")
+        tx.on_commit.append(lambda: parts.publish("run", run.id))
+
+    await parts.ledger.write(end)
+
+
+async def _give_back(parts: Parts, run: Run, resource: str) -> None:
+    failed = await act.undo(parts, run, resource, None)
+
+    def end(tx: Tx) -> None:
+        if failed is None:
+            runs.move(tx, run.id, RunState.ROLLED_BACK, kept=0, release_at=None, outcome=run.outcome)
+        else:
+            runs.move(tx, run.id, RunState.UNDO_FAILED, reason=failed.error, release_at=None, outcome=run.outcome)
+        incident = incidents.get(tx.connection, run.incident_id) if run.incident_id else None
+        if incident is not None:
+            _after_release(tx, incident, failed)
+        tx.on_commit.append(parts.wake)
+        tx.on_commit.append(lambda: parts.publish("run", run.id))
+
+    await parts.ledger.write(end)
+
+
+def _after_release(tx: Tx, incident: Incident, failed: act.Failed | None) -> None:
+    if incident.state is not IncidentState.CONTAINED:
+        return
+    if failed is None:
+        incidents.move(tx, incident, IncidentState.OPEN, reason="released by a person; judged afresh", wake_at=tx.now)
+    else:
+        incidents.move(
+            tx, incident, IncidentState.ESCALATED, reason=f"the release failed: {failed.error}", wake_at=tx.now
+        )
+
+
+async def _planned(
+    parts: Parts, playbook_id: str, target_name: str, run_id: str, held: Run | None = None
+) -> tuple[PlaybookDefinition, Plan]:
+    playbook = parts.catalog.playbooks.get(playbook_id)
+    if playbook is None:
+        raise Refused(f"there is no playbook {playbook_id!r}; `grace catalog show` lists them", reason="unknown")
+    if parts.target(target_name) is None:
+        known = ", ".join(sorted(parts.inventory.targets)) or "none"
+        raise Refused(f"the inventory has no target {target_name!r} (it has: {known})", reason="unknown_target")
+    plan = await render(
+        parts,
+        playbook,
+        target_name=target_name,
+        resource="",
+        run_id=run_id,
+        created_at=held.created_at if held else parts.clock.now(),
+        incident_id=None,
+    )
+    if not isinstance(plan, Plan):
+        raise Refused(plan.detail, reason=plan.reason)
+    return playbook, plan
+
+
+async def _base_target(parts: Parts, playbook: PlaybookDefinition, acted_on: str) -> str:
+    """The target from which the playbook's first step leads to the one that is acted on."""
+    relation = playbook.steps[0].on
+    if acted_on == GOVERNANCE.name:
+        return acted_on
+    return next(
+        (each.name for each in parts.inventory.targets.values() if each.related(relation) == acted_on), acted_on
+    )
+
+
+async def _resource_of(parts: Parts, run: Run) -> str:
+    if run.incident_id is None:
+        return ""
+    incident_id = run.incident_id
+    incident = await parts.ledger.read(lambda connection: incidents.get(connection, incident_id))
+    return incident.resource if incident else ""
+
+
+async def release_step(parts: Parts, run: Run) -> None:
+    """Give a healed change back by one step (the release run); the last step ends it.
+
+    Raises Refused when governance holds it back now: it is asked again later.
+    """
+    playbook = parts.catalog.playbooks.get(run.playbook_id)
+    done = [step for step in await parts.ledger.read(lambda c: runs.steps_of(c, run.id)) if step.phase == "do"]
+    if playbook is None or not done:
+        await parts.ledger.write(lambda tx: runs.update(tx, run.id, kept=0, release_at=None))
+        return
+    last = done[-1]
+    rendered = PlannedStep(last.verb, last.target, last.driver, last.before, last.desired)
+    target = target_of_step(parts, rendered)
+    driver = parts.drivers[last.driver]
+    context = context_for(parts, run, last.index, await _resource_of(parts, run))
+    observed = await driver.observe(target, last.verb, context)
+    ways: tuple[Any, ...] = driver.release_steps(last.verb, last.before, last.desired, observed)
+    back = driver.give_back(last.verb, last.before, last.desired, observed)
+    if back is None or not ways:
+        await parts.ledger.write(lambda tx: _released(tx, run, "nothing of it stands any more"))
+        return
+    step = PlannedStep(back[0], last.target, last.driver, dict(observed), dict(ways[0]))
+    plan = Plan(run.playbook_id, run.tier, playbook.risk.value, run.target, run.group, (step,), run.digest)
+
+    def decide(tx: Tx) -> Decision:
+        judged = judge(
+            tx,
+            parts,
+            playbook.model_copy(update={"id": f"release:{playbook.id}"}),
+            plan,
+            incident=None,
+            evidence=Evidence.ABSENT,
+            share=1.0,
+            purpose=Purpose.RELEASE,
+        )
+        return judged.decision
+
+    decision = await parts.ledger.write(decide)
+    if decision.verdict is not Verdict.ALLOW:
+        raise Refused(", ".join(reason.value for reason in decision.reasons), reason="held")
+    index = run.released_steps
+    failed = await act.perform(parts, run, "release", index, step, context.resource, None)
+    if failed is not None:
+        raise GraceError(failed.error)
+
+    def advance(tx: Tx) -> None:
+        if len(ways) == 1:
+            _released(tx, run, "given back, stepwise")
+        else:
+            runs.update(tx, run.id, released_steps=index + 1, release_at=tx.now + parts.policy.attempt_cooldown)
+
+    await parts.ledger.write(advance)
+
+
+def _released(tx: Tx, run: Run, why: str) -> None:
+    runs.update(tx, run.id, kept=0, release_at=None)
+    tx.record("released", {"reason": why}, run_id=run.id, incident_id=run.incident_id)

@@ -1,0 +1,140 @@
+"""Notice: stored alerts become incidents, or change the ones they belong to.
+
+An alert is a hint. Its labels are lookup keys and nothing else: a metric of the catalog, a resource, a severity.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from catalog.inventory import Inventory
+from catalog.model import Band, Catalog, Category, MetricCatalogEntry
+from remediator.ledger import alerts, incidents
+from remediator.ledger.alerts import Notice
+from remediator.ledger.engine import Tx
+from remediator.model import IncidentState
+from remediator.pipeline.parts import GOVERNANCE, Parts
+
+log = structlog.get_logger(__name__)
+
+BATCH = 200
+NEVER_REMEDIATED = frozenset({"GraceMetricStale", "GraceHandling"})
+"""Alerts of our own rules that people are told of, or that only inhibit; no playbook answers them."""
+
+
+async def drain(parts: Parts) -> int:
+    """Apply every stored alert that has not been; how many there were."""
+    total = 0
+    while True:
+        count = await parts.ledger.write(lambda tx: _apply_batch(tx, parts))
+        total += count
+        if count < BATCH:
+            return total
+
+
+def target_of(catalog: Catalog, inventory: Inventory, metric: MetricCatalogEntry, resource: str) -> str | None:
+    """The name of the one target that a metric on a resource means; None when the inventory names none or several."""
+    if metric.category is Category.INFRA:
+        found = inventory.for_resource(resource)
+        return found[0].name if len(found) == 1 else None
+    if metric.category is Category.AUTONOMY:
+        return GOVERNANCE.name
+    name = {Category.API: "api", Category.EXECUTOR: "workers", Category.LEARNING: "ingestion"}[metric.category]
+    return name if name in inventory.targets else None
+
+
+def _apply_batch(tx: Tx, parts: Parts) -> int:
+    waiting = alerts.unhandled(tx, BATCH)
+    for notice in waiting:
+        incident_id = _apply(tx, parts, notice)
+        alerts.handled(tx, notice.id, incident_id)
+    if waiting:
+        tx.on_commit.append(parts.wake)
+    return len(waiting)
+
+
+def _apply(tx: Tx, parts: Parts, notice: Notice) -> str | None:
+    labels = notice.labels
+    metric = parts.catalog.metrics.get(labels.get("metric_id", ""))
+    resource = labels.get("resource", "")
+    band = _band(labels.get("severity"))
+    if metric is None or not resource or band is None or labels.get("alertname") in NEVER_REMEDIATED:
+        _record(tx, notice, None, "no playbook answers this alert")
+        return None
+    stale = notice.status == "firing" and alerts.latest_status(tx, notice.fingerprint) == ("resolved", notice.starts_at)
+    if stale:
+        # Delivered out of order: its own resolved came first. The reconciler asks Alertmanager whether it is real.
+        _record(tx, notice, None, "older than its own resolved")
+        return None
+    incident = incidents.open_one(tx.connection, metric.id, resource)
+    if notice.status == "resolved":
+        if incident is not None:
+            firing = {key: value for key, value in incident.firing.items() if key != notice.fingerprint}
+            changes: dict[str, Any] = {"firing": firing, "last_notice_at": tx.now}
+            if firing:
+                changes["band"] = _worst(firing).value
+            incidents.set_fields(tx, incident.id, **changes)
+            _wake(tx, incident.id, incident.state)
+        _record(tx, notice, incident.id if incident else None, "resolved")
+        return incident.id if incident else None
+    if incident is None:
+        incident_id = incidents.open_new(
+            tx,
+            metric_id=metric.id,
+            resource=resource,
+            category=metric.category.value,
+            band=band,
+            target=target_of(parts.catalog, parts.inventory, metric, resource),
+            firing={notice.fingerprint: band.value},
+            labels=labels,
+        )
+        _record(tx, notice, incident_id, "opens an incident")
+        tx.record(
+            "incident_opened",
+            {"metric_id": metric.id, "resource": resource, "band": band.value, "catalog": parts.catalog.digest},
+            incident_id=incident_id,
+        )
+        tx.on_commit.append(lambda: parts.publish("incident", incident_id))
+        return incident_id
+    firing = {**incident.firing, notice.fingerprint: band.value}
+    worst = _worst(firing)
+    incidents.set_fields(tx, incident.id, firing=firing, band=worst.value, last_notice_at=tx.now, absent_polls=0)
+    _record(tx, notice, incident.id, "belongs to an open incident")
+    if not incident.firing or worst.rank > incident.band.rank:
+        _wake(tx, incident.id, incident.state)
+    return incident.id
+
+
+def _wake(tx: Tx, incident_id: str, state: IncidentState) -> None:
+    # While a run acts or is verified its own times count: measurements decide, not the alert's end.
+    if state not in (IncidentState.ACTING, IncidentState.VERIFYING):
+        incidents.wake(tx, incident_id)
+
+
+def _band(severity: str | None) -> Band | None:
+    return {"warning": Band.WARNING, "critical": Band.CRITICAL}.get(severity or "")
+
+
+def _worst(firing: dict[str, str]) -> Band:
+    return max((Band(value) for value in firing.values()), key=lambda band: band.rank)
+
+
+def _record(tx: Tx, notice: Notice, incident_id: str | None, meaning: str) -> None:
+    labels = notice.labels
+    tx.record(
+        "alert_received",
+        {
+            "alertname": labels.get("alertname", ""),
+            "metric_id": labels.get("metric_id", ""),
+            "resource": labels.get("resource", ""),
+            "severity": labels.get("severity", ""),
+            "status": notice.status,
+            "fingerprint": notice.fingerprint,
+            "starts_at": notice.starts_at,
+            "source": notice.source,
+            "meaning": meaning,
+        },
+        incident_id=incident_id,
+    )
