@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -22,7 +22,7 @@ class Limits(Frozen):
 class Target(Frozen):
     """One thing that verbs act on. `driver` names a row of `remediator.drivers.DRIVERS`, which validates `config`."""
 
-    name: str = Field(pattern=TARGET_PATTERN, max_length=100)
+    name: str = Field(pattern=TARGET_PATTERN, max_length=100, examples=["api", "api-1"])
     driver: str
     group: str = ""
     """For the blast radius; its own name where empty."""
@@ -59,7 +59,7 @@ class Target(Frozen):
 
 
 def _targets_as_written(schema: dict[str, Any]) -> None:
-    schema["properties"]["targets"]["propertyNames"] = {"pattern": TARGET_PATTERN}
+    schema["properties"]["targets"]["propertyNames"] = {"pattern": TARGET_PATTERN, "examples": ["api", "api-1"]}
 
 
 class Inventory(Frozen):
@@ -78,6 +78,13 @@ class Inventory(Frozen):
             return written
         named = {key: {"name": key, **each} if isinstance(each, Mapping) else each for key, each in targets.items()}
         return {**written, "targets": named}
+
+    @model_validator(mode="after")
+    def _keys_are_names(self) -> Self:
+        for key, target in self.targets.items():
+            if key != target.name:
+                raise ValueError(f"the target {key} calls itself {target.name}; its key is its name, leave `name` out")
+        return self
 
     def for_resource(self, resource: str) -> tuple[Target, ...]:
         """Targets whose `resources` list it exactly: none or several means a person must look."""

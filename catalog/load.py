@@ -21,7 +21,7 @@ from catalog.document import Document, Where, read_document
 from catalog.fault import CatalogError as CatalogError
 from catalog.fault import Fault, did_you_mean, shown
 from catalog.inventory import Inventory
-from catalog.model import Binding, Catalog, Category, MetricCatalogEntry, PlaybookDefinition, Relation, Responses
+from catalog.model import Binding, Catalog, Category, MetricCatalogEntry, PlaybookDefinition, Relation
 from catalog.placeholders import filled
 from catalog.policy import Policy
 from catalog.schema import schema
@@ -99,16 +99,25 @@ def load_policy(path: Path | None) -> Policy:
 def _model(model: type[Model], document: Document, name: str, context: Mapping[str, Any] | None = None) -> Model:
     if document.value is None:
         raise CatalogError([Fault(document.name, 1, 1, "", "the file is empty; write {} if that is meant")])
-    faults = [fault for _, fault in structure_faults(document, schema(name))]
+    found = structure_faults(document, schema(name))
+    faults = [fault for _, fault in found]
+    try:
+        answer = model.model_validate(document.value, context=dict(context or {}))
+    except ValidationError as error:
+        raise CatalogError([*faults, *_further_faults(document, error, [where for where, _ in found])]) from error
     if faults:
         raise CatalogError(faults)
-    try:
-        return model.model_validate(document.value, context=dict(context or {}))
-    except ValidationError as error:
-        raise CatalogError(
-            document.fault(where, "what the placeholder holds is not valid here" if where in document.private else said)
-            for where, said in validation_faults(error)
-        ) from error
+    return answer
+
+
+def _further_faults(document: Document, error: ValidationError, told: Sequence[Where]) -> list[Fault]:
+    """What the models found wrong, except where the structure's faults have been told already."""
+    faults = []
+    for where, said in validation_faults(error):
+        if not any(where == each[: len(where)] or each == where[: len(each)] for each in told):
+            private = where in document.private
+            faults.append(document.fault(where, "what the placeholder holds is not valid here" if private else said))
+    return faults
 
 
 def _inventory_faults(inventory: Inventory, document: Document) -> list[Fault]:
@@ -136,10 +145,13 @@ class _Entry:
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, tuple[Document, Where]] = field(default_factory=dict)
     home: tuple[Document, Where] | None = None
-    broken: bool = False
+    broken: set[str] = field(default_factory=set)
+    """Fields that do not have the form they must have; their faults are told already."""
 
-    def lay(self, document: Document, where: Where, values: Mapping[str, Any]) -> None:
+    def lay(self, document: Document, where: Where, values: Mapping[str, Any], broken: set[Where]) -> None:
         self.values.update(values)
+        self.broken -= set(values)
+        self.broken |= {name for name in values if (*where, name) in broken}
         self.origins.update(dict.fromkeys(values, (document, where)))
         self.home = (document, where)
 
@@ -159,6 +171,8 @@ class _Merge:
         self.metrics: dict[str, _Entry] = {}
         self.playbooks: dict[str, _Entry] = {}
         self.bindings: list[_Entry] = []
+        self.removed: dict[str, str] = {}
+        """Which file took away what."""
 
     def lay(self, document: Document) -> None:
         if document.value is None:
@@ -166,25 +180,21 @@ class _Merge:
             return
         found = structure_faults(document, schema("catalog"))
         self.faults += [fault for _, fault in found]
-        broken = {where[:2] for where, _ in found} | {where[:1] for where, _ in found if len(where) < 2}
-        if () in broken or ("remove",) in broken:
+        broken = {where[:length] for where, _ in found for length in (len(where), 3)}
+        if not isinstance(document.value, dict):
             self.incomplete = True
             return
         for kind, entries in (("metrics", self.metrics), ("playbooks", self.playbooks)):
-            if (kind,) in broken:
-                self.incomplete = True
-                continue
             self._entries(document, kind, entries, broken)
             self._remove(document, kind, entries)
-        for index, values in enumerate(document.value.get("bindings", [])):
-            entry = _Entry("bindings", broken=("bindings", index) in broken)
+        for index, values in enumerate(_listed(document, "bindings")):
             if isinstance(values, dict):
-                entry.lay(document, ("bindings", index), values)
-                self.bindings.append(entry)
+                self.bindings.append(_Entry("bindings"))
+                self.bindings[-1].lay(document, ("bindings", index), values, broken)
 
     def _entries(self, document: Document, kind: str, entries: dict[str, _Entry], broken: set[Where]) -> None:
         seen: dict[str, int] = {}
-        for index, values in enumerate(document.value.get(kind, [])):
+        for index, values in enumerate(_listed(document, kind)):
             where = (kind, index)
             key = values.get("id") if isinstance(values, dict) else None
             if not isinstance(key, str):
@@ -196,13 +206,15 @@ class _Merge:
                     document.fault((*where, "id"), f"{shown(key)} stands in this file twice (see {first})")
                 )
             seen[key] = index
-            entry = entries.setdefault(key, _Entry(kind))
-            entry.lay(document, where, values)
-            entry.broken = entry.broken or where in broken
+            entries.setdefault(key, _Entry(kind)).lay(document, where, values, broken)
 
     def _remove(self, document: Document, kind: str, entries: dict[str, _Entry]) -> None:
-        for index, key in enumerate(document.value.get("remove", {}).get(kind, [])):
-            if entries.pop(key, None) is None and not self.incomplete:
+        removal = document.value.get("remove")
+        keys = removal.get(kind) if isinstance(removal, dict) else None
+        for index, key in enumerate(keys if isinstance(keys, list) else []):
+            if isinstance(key, str) and entries.pop(key, None) is not None:
+                self.removed[key] = document.name
+            elif isinstance(key, str) and not self.incomplete:
                 hint = did_you_mean(key, list(entries))
                 self.faults.append(document.fault(("remove", kind, index), f"there is no {shown(key)} to remove{hint}"))
 
@@ -210,7 +222,7 @@ class _Merge:
         metrics = self._resolved(MetricCatalogEntry, self.metrics)
         playbooks = self._resolved(PlaybookDefinition, self.playbooks)
         bindings = [each for entry in self.bindings if (each := self._one(Binding, entry)) is not None]
-        self._check_references(metrics)
+        self._check_references()
         self._check_names(metrics)
         if self.faults:
             raise CatalogError(self.faults)
@@ -222,29 +234,33 @@ class _Merge:
         return {key: each for key, each in found if each is not None}
 
     def _one(self, model: type[Model], entry: _Entry) -> Model | None:
-        if entry.broken:
-            return None
         try:
             return model.model_validate(entry.values)
         except ValidationError as error:
-            self.faults += [entry.fault(where, said) for where, said in validation_faults(error)]
+            told = [
+                each
+                for each in validation_faults(error, list(entry.broken))
+                if not each[0] or each[0][0] not in entry.broken
+            ]
+            self.faults += [entry.fault(where, said) for where, said in told]
             return None
 
-    def _check_references(self, metrics: Mapping[str, MetricCatalogEntry]) -> None:
+    def _check_references(self) -> None:
         if self.incomplete:
             return
-        for metric in metrics.values():
-            for band, responses in (("warning", metric.warning), ("critical", metric.critical)):
-                for where, name in _playbooks_named(responses, self.metrics[metric.id].values.get(band)):
-                    self._check_playbook(self.metrics[metric.id], (band, *where), name)
+        for entry in self.metrics.values():
+            for band in ("warning", "critical"):
+                for where, name in _playbooks_named(entry.values.get(band)):
+                    self._check_playbook(entry, (band, *where), name)
         for entry in self.bindings:
-            named = entry.values.get("playbooks", [])
-            for index, name in enumerate(named if isinstance(named, list) and not entry.broken else []):
-                self._check_playbook(entry, ("playbooks", index), name)
+            for where, name in _playbooks_named(entry.values.get("playbooks")):
+                self._check_playbook(entry, ("playbooks", *where), name)
 
     def _check_playbook(self, entry: _Entry, where: Where, name: str) -> None:
         if name not in self.playbooks:
             hint = did_you_mean(name, list(self.playbooks))
+            if name in self.removed:
+                hint = f": {self.removed[name]} removes it, so this must no longer name it"
             self.faults.append(entry.fault(where, f"unknown playbook {shown(name)}{hint}"))
 
     def _check_names(self, metrics: Mapping[str, MetricCatalogEntry]) -> None:
@@ -256,14 +272,21 @@ class _Merge:
                 self.faults.append(self.metrics[metric.id].fault(("id",), said))
 
 
-def _playbooks_named(responses: Responses, written: Any) -> list[tuple[Where, str]]:
-    """Playbooks that responses name, each with where it stands in what was written."""
-    if isinstance(written, list):
-        return [((index,), each.name) for index, each in enumerate(responses.high) if each.kind == "playbook"]
-    sides = (("high", responses.high), ("low", responses.low))
-    return [
-        ((side, index), each.name) for side, all_ in sides for index, each in enumerate(all_) if each.kind == "playbook"
-    ]
+def _listed(document: Document, kind: str) -> list[Any]:
+    """The entries of one kind, or none where something else stands there."""
+    listed = document.value.get(kind)
+    return listed if isinstance(listed, list) else []
+
+
+def _playbooks_named(written: Any) -> list[tuple[Where, str]]:
+    """Playbooks that responses name as they were written, by side or not, each with where it stands."""
+    sides = written.items() if isinstance(written, dict) else ((None, written),)
+    found: list[tuple[Where, str]] = []
+    for side, listed in sides:
+        for index, name in enumerate(listed if isinstance(listed, list) else []):
+            if isinstance(name, str) and name != "escalate" and ":" not in name:
+                found.append(((index,) if side is None else (side, index), name))
+    return found
 
 
 def digest(catalog: Catalog) -> str:

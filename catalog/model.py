@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from functools import cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -45,13 +46,18 @@ Seconds = Annotated[
     BeforeValidator(parse_duration),
     WithJsonSchema(
         {
-            "anyOf": [{"type": "string", "pattern": DURATION_PATTERN}, {"type": "number", "minimum": 0}],
+            "anyOf": [
+                {"type": "string", "pattern": DURATION_PATTERN, "examples": ["30s", "5m", "1h30m"]},
+                {"type": "number", "minimum": 0},
+            ],
             "description": "A duration such as 30s, 5m or 1h30m, or a number of seconds.",
         }
     ),
 ]
-Id = Annotated[str, Field(pattern=ID_PATTERN, max_length=100)]
-SeriesName = Annotated[str, Field(pattern=SERIES_PATTERN, max_length=500)]
+Id = Annotated[str, Field(pattern=ID_PATTERN, max_length=100, examples=["orders.backlog", "drain-queue"])]
+SeriesName = Annotated[
+    str, Field(pattern=SERIES_PATTERN, max_length=500, examples=["orders_backlog", 'orders_total{state="failed"}'])
+]
 """A series, with matchers where only some of it count: `grace_http_requests_total{code=~"5.."}`."""
 
 
@@ -234,7 +240,7 @@ class EventRatio(Frozen):
     kind: Literal["event_ratio"] = "event_ratio"
     numerator: SeriesName
     denominator: SeriesName
-    at_least: int = Field(default=1, ge=1)
+    at_least: int = Field(default=1, ge=1, le=1_000_000)
 
 
 class Age(Frozen):
@@ -359,14 +365,17 @@ class PlaybookStep(Frozen):
 
     verb: Verb
     on: Relation = Relation.TARGET
-    args: Mapping[str, int | float | str] = Field(default_factory=dict)
+    args: Mapping[str, int | float | str] = Field(default_factory=dict, validate_default=True)
 
-    @model_validator(mode="after")
-    def _check_args(self) -> Self:
-        problem = wrong_args(self.verb.value, self.args)
+    @field_validator("args")
+    @classmethod
+    def _check_args(
+        cls, args: Mapping[str, int | float | str], info: ValidationInfo
+    ) -> Mapping[str, int | float | str]:
+        problem = wrong_args(info.data["verb"].value, args) if "verb" in info.data else None
         if problem:
             raise ValueError(problem)
-        return self
+        return args
 
 
 class PlaybookDefinition(Frozen):
@@ -448,8 +457,10 @@ class MetricCatalogEntry(Frozen):
     unit_label: str
     """The unit as people write it: "ms", "%", "req/s per worker"."""
     enabled: bool = True
-    interval: Seconds
-    window: Seconds
+    interval: Annotated[Seconds, Field(ge=1, le=86400)]
+    """How often it is measured."""
+    window: Annotated[Seconds, Field(le=7 * 86400)]
+    """What is looked back on; at least one interval."""
     resource_is: str
     """What one `resource` of it is, in words: "service", "host", "volume", "pool"."""
     source: Source
@@ -460,17 +471,20 @@ class MetricCatalogEntry(Frozen):
     warning: Responses = Responses()
     critical: Responses = Responses()
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.interval <= 0:
-            raise ValueError("interval must be longer than nothing")
-        if self.window < self.interval:
+    @field_validator("window")
+    @classmethod
+    def _holds_an_interval(cls, window: float, info: ValidationInfo) -> float:
+        if window < info.data.get("interval", 0):
             raise ValueError("the window must be at least one interval long")
-        one_sided = self.bands.high is None or self.bands.low is None
-        for band, responses in (("warning", self.warning), ("critical", self.critical)):
-            if one_sided and responses.high != responses.low:
-                raise ValueError(f"{band} names sides (high, low), but the bands have one side only: write one list")
-        return self
+        return window
+
+    @field_validator("warning", "critical")
+    @classmethod
+    def _names_sides_that_exist(cls, responses: Responses, info: ValidationInfo) -> Responses:
+        bands = info.data.get("bands")
+        if bands is not None and None in (bands.high, bands.low) and responses.high != responses.low:
+            raise ValueError("the bands have one side only: write one list, without high and low")
+        return responses
 
     @property
     def alertname(self) -> str:

@@ -7,13 +7,17 @@ lock, freeze, holds) lives in the ledger and wins over this file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from catalog.model import Frozen, Seconds, Tier, TierName
 
 APPROVALS = {"tier_1": 1, "tier_2": 1, "tier_3": 1, "tier_4": 2}
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Factor = Annotated[float, Field(ge=1, le=1000)]
 
 
 class Rates(Frozen):
@@ -40,8 +44,8 @@ class Policy(Frozen):
     frozen: bool = False
     shadow: bool = False
     evidence: Literal["required", "trust_alert"] = "required"
-    confidence_floors: tuple[float, float, float, float] = (0.6, 0.7, 0.8, 0.9)
-    cooldown_factors: tuple[float, float, float, float] = (1, 2, 4, 8)
+    confidence_floors: tuple[Share, Share, Share, Share] = (0.6, 0.7, 0.8, 0.9)
+    cooldown_factors: tuple[Factor, Factor, Factor, Factor] = (1, 2, 4, 8)
     prior_successes: float = Field(default=8, gt=0)
     prior_failures: float = Field(default=2, gt=0)
     cooldown: Seconds = 600.0
@@ -68,3 +72,15 @@ class Policy(Frozen):
         if isinstance(written, Mapping) and isinstance(written.get("approvals"), Mapping):
             return {**written, "approvals": {**APPROVALS, **written["approvals"]}}
         return written
+
+    @model_validator(mode="after")
+    def _levels_tighten(self) -> Self:
+        for name, levels in (
+            ("confidence_floors", self.confidence_floors),
+            ("cooldown_factors", self.cooldown_factors),
+        ):
+            if list(levels) != sorted(levels):
+                raise ValueError(f"{name}: a higher strictness must not be laxer than the one below it")
+        if self.storm.leave_below > self.storm.enter_groups:
+            raise ValueError("storm.leave_below must not be above storm.enter_groups")
+        return self

@@ -63,6 +63,8 @@ def schema(name: str) -> Mapping[str, Any]:
         definitions["Target"]["required"].remove("name")
     for definition in (generated, *definitions.values()):
         _without_titles(definition)
+        if "const" in definition.get("properties", {}).get("kind", {}):
+            definition["required"] = ["kind", *definition.get("required", ())]
     return {"$schema": _DRAFT, **generated}
 
 

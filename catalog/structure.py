@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -27,8 +27,9 @@ def structure_faults(document: Document, schema: Mapping[str, Any]) -> list[tupl
     """Every way in which the document departs from the schema, with where it does."""
     found: list[tuple[Where, Fault]] = []
     for error in Draft202012Validator(schema).iter_errors(document.value):
-        for path, message in _said(error, tuple(error.absolute_path), document):
-            found.append((path, document.fault(path, message)))
+        found += [
+            (path, document.fault(path, said)) for path, said in _said(error, tuple(error.absolute_path), document)
+        ]
     return sorted(dict.fromkeys(found), key=lambda each: (each[1].line, each[1].column))
 
 
@@ -49,11 +50,13 @@ def _said(error: SchemaError, path: Where, document: Document) -> Iterator[tuple
     elif rule in ("enum", "const"):
         allowed = [str(each) for each in (wanted if rule == "enum" else [wanted])]
         yield path, f"unknown {quoted}{did_you_mean(value, allowed) or '; write one of ' + ', '.join(allowed)}"
+    elif rule == "type" and "enum" in _any(error.schema):
+        return  # the rule "enum" says it better
     elif rule == "type":
         kinds = [wanted] if isinstance(wanted, str) else list(wanted)
         yield path, f"{' or '.join(_TYPES[kind] for kind in kinds)} is expected, not {_kind(value, quoted)}"
     else:
-        yield path, _bound(rule, wanted, quoted)
+        yield path, _bound(rule, wanted, quoted, _any(error.schema).get("examples", ()))
 
 
 def _any(value: Any) -> Any:
@@ -69,7 +72,8 @@ def _kind(value: object, quoted: str) -> str:
     return "nothing" if value is None else quoted
 
 
-def _bound(rule: str, wanted: Any, quoted: str) -> str:
+def _bound(rule: str, wanted: Any, quoted: str, examples: Sequence[object]) -> str:
+    like = " or ".join(map(str, examples))
     return {
         "minimum": f"{quoted} is too small; at least {wanted}",
         "maximum": f"{quoted} is too large; at most {wanted}",
@@ -79,7 +83,9 @@ def _bound(rule: str, wanted: Any, quoted: str) -> str:
         "maxItems": f"at most {wanted} expected",
         "minLength": "it must not be empty",
         "maxLength": f"longer than {wanted} characters",
-        "pattern": f"{quoted} does not have the form {wanted}",
+        "pattern": f"{quoted} does not have the right form; write it like {like}"
+        if like
+        else f"{quoted} is not {wanted}",
     }.get(rule, f"{quoted} breaks the rule {rule}: {shown(wanted)}")
 
 
@@ -117,10 +123,19 @@ def _is_at(error: SchemaError, key: str) -> bool:
     return tuple(error.relative_path) == (key,)
 
 
-def validation_faults(error: ValidationError) -> Iterator[tuple[Where, str]]:
-    """What the typed models found wrong, as where (below what was validated) and what."""
-    for each in error.errors(include_url=False, include_input=False):
+def validation_faults(error: ValidationError, misspelt: Sequence[str] = ()) -> Iterator[tuple[Where, str]]:
+    """What the typed models found wrong, as where (below what was validated) and what.
+
+    A field that is missing because one of the `misspelt` keys was meant for it is not told again.
+    """
+    errors = error.errors(include_url=False, include_input=False)
+    for each in errors:
+        where = each["loc"]
+        if any(where == other["loc"][: len(where)] and where != other["loc"] for other in errors):
+            continue  # a part of it is wrong, and says so itself
         if each["type"] == "missing":
-            yield tuple(each["loc"][:-1]), f'"{each["loc"][-1]}" is missing'
+            if len(where) == 1 and did_you_mean(where[0], misspelt):
+                continue
+            yield where[:-1], f'"{where[-1]}" is missing'
         else:
-            yield tuple(each["loc"]), each["msg"].removeprefix("Value error, ")
+            yield where, each["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
