@@ -42,9 +42,10 @@ class Shard:
     async def item(self, request: web.Request) -> web.Response:
         """One part of a page."""
         await asyncio.sleep(self._upstream_seconds())
+        digest = burn(self._cpu())
         if self._breaks():
             raise web.HTTPInternalServerError(text="the cache of this worker is broken")
-        return web.json_response({"shard": self.name, "item": request.match_info["item"], "digest": burn(self._cpu())})
+        return web.json_response({"shard": self.name, "item": request.match_info["item"], "digest": digest})
 
     async def health(self, _: web.Request) -> web.Response:
         """200 as long as this worker answers at all."""

@@ -1,6 +1,7 @@
 """Keeps records on the demo volume, the old ones below `expired/`.
 
-`python -m demo.archive --volume FOLDER --faults FILE`
+In a blackout it also sweeps away a shard's pid file, as careless cleaners do, and puts it back afterwards.
+`python -m demo.archive --volume FOLDER --run FOLDER --faults FILE`
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ EXPIRED = 6
 TICK = 0.5
 REWRITE_EVERY = 5.0
 _DUMP = "dump-"
+_SWEPT = ".swept"
 
 
 def write_volume(volume: Path) -> None:
@@ -39,8 +41,9 @@ def write_volume(volume: Path) -> None:
 class Archive:
     """Rewrites a record now and then; when dumps go wild, leaves many expired ones behind, once each time."""
 
-    def __init__(self, volume: Path, faults: FaultFile, now: float) -> None:
+    def __init__(self, volume: Path, run: Path, faults: FaultFile, now: float) -> None:
         self._volume = volume
+        self._run = run
         self._faults = faults
         self._rewritten = now
         self._number = 0
@@ -53,6 +56,11 @@ class Archive:
             self._dump(fault.since, int(fault.number("bytes")))
         else:
             self._remove_dumps()
+        blackout = self._faults.get("collector-blackout")
+        if blackout is not None:
+            self._sweep(self._run / f"{blackout.word('shard')}.pid")
+        else:
+            self._put_back()
         if now - self._rewritten >= REWRITE_EVERY:
             (self._volume / f"record-{self._number % KEPT:02}").write_bytes(bytes(RECORD))
             self._number += 1
@@ -71,9 +79,22 @@ class Archive:
                 dump.unlink(missing_ok=True)
             self._marker.unlink()
 
+    @staticmethod
+    def _sweep(pidfile: Path) -> None:
+        if pidfile.exists():
+            pidfile.replace(pidfile.with_suffix(_SWEPT))
 
-def _main(volume: Path, faults: Path) -> None:
-    archive = Archive(volume, FaultFile(faults), time.time())
+    def _put_back(self) -> None:
+        for swept in self._run.glob(f"*{_SWEPT}"):
+            pidfile = swept.with_suffix(".pid")
+            if pidfile.exists():  # its process has been started anew
+                swept.unlink()
+            else:
+                swept.replace(pidfile)
+
+
+def _main(volume: Path, run: Path, faults: Path) -> None:
+    archive = Archive(volume, run, FaultFile(faults), time.time())
     while True:
         archive.tick(time.time())
         time.sleep(TICK)
@@ -82,6 +103,7 @@ def _main(volume: Path, faults: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="demo.archive", description=__doc__)
     parser.add_argument("--volume", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, help="the folder of the workload's pid files")
     parser.add_argument("--faults", type=Path, required=True)
     given = parser.parse_args()
-    _main(given.volume, given.faults)
+    _main(given.volume, given.run, given.faults)

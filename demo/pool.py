@@ -21,7 +21,7 @@ numprocesses = {count}
 singleton = False
 copy_env = True
 stop_signal = TERM
-graceful_timeout = 5
+graceful_timeout = 3
 warmup_delay = 0
 """
         for name, count in AT_START.items()

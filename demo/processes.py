@@ -26,6 +26,6 @@ class Process:
     """A unix stream socket."""
     ready_file: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_timeout: float = 8.0
+    stop_timeout: float = 4.0
     """Seconds from `stop_signal` until its process group may be killed."""
     after: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ worker_class = "demo.gate.OneAtATimeWorker"
 workers = 1
 umask = 0o077
 timeout = 30
-graceful_timeout = 5
+graceful_timeout = 3
 proc_name = f"grace-demo-{_name}"
 
 

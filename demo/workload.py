@@ -46,6 +46,8 @@ def prepare(data: Path, ports: Ports, scale: TimeScale) -> None:
     """
     place = make_short(data)
     faults.clear(place.faults)
+    for swept in place.run.glob("*.swept"):
+        swept.unlink()
     place.balancer_config.write_text(
         balancer_config(place, ports.balancer, dict(zip(SHARDS, ports.agents, strict=True))), encoding="utf-8"
     )
@@ -87,7 +89,9 @@ def processes(data: Path, haproxy: Path, ports: Ports, scale: TimeScale) -> list
         ),
         _python(place, "producer", *table, after=("pool",)),
         _python(place, "ingestion", *learning, "--interval", interval),
-        _python(place, "archive", "--volume", str(place.volume), "--faults", str(place.faults)),
+        _python(
+            place, "archive", "--volume", str(place.volume), "--run", str(place.run), "--faults", str(place.faults)
+        ),
         _python(place, "load", "--url", url, "--log", str(place.load_log), after=("balancer",)),
     ]
 
