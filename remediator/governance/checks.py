@@ -65,17 +65,17 @@ class Case:
 
     @property
     def people(self) -> int:
-        """How many people must approve whatever holds a plan of this tier; at least one."""
-        return max(1, self.policy.approvals.get(str(self.plan.tier), 2 if self.plan.tier is Tier.TIER_4 else 1))
+        """How many people must approve whatever holds a plan of this tier."""
+        return self.policy.approvals[str(self.plan.tier)]
 
     @property
     def floor(self) -> float:
-        """The least confidence at this strictness. A stricter level never asks for less than a laxer one."""
-        return max(self.policy.confidence_floors[: self.settings.strictness + 1])
+        """The least confidence at this strictness."""
+        return self.policy.confidence_floors[self.settings.strictness]
 
     @property
     def cooldown_factor(self) -> float:
-        return max(self.policy.cooldown_factors[: self.settings.strictness + 1])
+        return self.policy.cooldown_factors[self.settings.strictness]
 
 
 @dataclass(frozen=True, slots=True)
