@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from catalog.model import Band, MetricCatalogEntry
@@ -42,7 +42,15 @@ async def look(parts: Parts, metric: MetricCatalogEntry, resource: str, band: Ba
     """The evidence for `band` now. Never raises: what cannot be asked is `unreachable`, with the reason in `note`.
 
     Critical rests on the last three measurements, warning on the window (the alert's own rule must say so too).
+    Under `evidence: trust_alert` the alert's word stands in for what Prometheus does not confirm.
     """
+    seen = await _asked(parts, metric, resource, band)
+    if parts.policy.evidence == "trust_alert" and seen.evidence is not Evidence.CONFIRMED:
+        return replace(seen, evidence=Evidence.TRUSTED, share=1.0)
+    return seen
+
+
+async def _asked(parts: Parts, metric: MetricCatalogEntry, resource: str, band: Band) -> Look:
     now = parts.clock.now()
     try:
         measured = await parts.prometheus.measurements(

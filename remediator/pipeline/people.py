@@ -20,7 +20,7 @@ async def tell(parts: Parts, occasion: str, message: str, incident: Incident | N
         update={"driver": "notify", "config": {"channels": [_channel(each) for each in parts.config.notify]}}
     )
     context = StepContext(
-        run_id=occasion,
+        run_id="",
         step=0,
         key=occasion,
         started_at=parts.clock.now(),

@@ -65,6 +65,15 @@ class Scheduler:
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
+    async def settle(self) -> None:
+        """Work until nothing is due at the clock's present: what a test does between two moves of its clock."""
+        while True:
+            self._due.clear()
+            await self._look()
+            if not self._tasks and not self._due.is_set():
+                return
+            await asyncio.gather(*self._tasks.values())
+
     async def _look(self) -> None:
         parts = self._parts
         if await notice.drain(parts):
