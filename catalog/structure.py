@@ -46,7 +46,9 @@ def _said(error: SchemaError, path: Where, document: Document) -> Iterator[tuple
                 yield (*path, key), f"unknown {shown(key)}{listed}"
     elif rule == "required":
         missing = error.message.split("'")[1]
-        yield path, f'"{missing}" is missing'
+        strangers = [key for key in value if key not in _any(error.schema).get("properties", {})]
+        if not did_you_mean(missing, strangers):  # else the misspelt key says it already
+            yield path, f'"{missing}" is missing'
     elif rule in ("enum", "const"):
         allowed = [str(each) for each in (wanted if rule == "enum" else [wanted])]
         yield path, f"unknown {quoted}{did_you_mean(value, allowed) or '; write one of ' + ', '.join(allowed)}"
