@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import click
+from rich.console import Console
 
+from catalog.config import GraceConfig
+from catalog.fault import CatalogError
+from catalog.load import load_catalog
+from catalog.model import TimeScale
+from remediator.cli.client import find_place
+from stack import render
+from stack import status as status_module
+from stack.display import display_for
+from stack.ports import Ports
+from stack.problem import Unusable
+from stack.status import Status
 from stack.tools import REQUIREMENTS, ToolsMissing, find_all, tools_folder
+from stack.up import Request, run
 
 UNUSABLE = 2
 """Exit code where an input, port, disk, lock or program cannot be used."""
+PORT = click.IntRange(0, 65535)
 
 data_option = click.option(
     "--data",
@@ -22,6 +39,69 @@ data_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class CannotUse(click.ClickException):
+    """One clear line on standard error, and exit code 2."""
+
+    exit_code = UNUSABLE
+
+
+@click.command()
+@click.option("--no-demo", is_flag=True, help="Without the demo workload: this machine and Grace are measured.")
+@data_option
+@click.option("--time-scale", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Shrink every interval.")
+@click.option("--drill", is_flag=True, help="The drill profile: every interval a tenth, within 2 s and 6 s.")
+@click.option("--exporter-port", type=PORT, default=Ports().exporter, show_default=True, help="0 picks a free one.")
+@click.option("--remediator-port", type=PORT, default=Ports().remediator, show_default=True)
+@click.option("--prometheus-port", type=PORT, default=Ports().prometheus, show_default=True)
+@click.option("--alertmanager-port", type=PORT, default=Ports().alertmanager, show_default=True)
+@click.option("--loadbalancer-port", type=PORT, default=Ports().loadbalancer, show_default=True)
+def up(no_demo: bool, data: Path, time_scale: float, drill: bool, **ports: int) -> None:
+    """Run the whole loop in the foreground: demo, exporter, remediator, Prometheus, Alertmanager. Ctrl-C stops it."""
+    chosen = Ports(**{name.removesuffix("_port"): port for name, port in ports.items()})
+    request = Request(data, chosen, TimeScale(factor=time_scale, drill=drill), with_demo=not no_demo)
+    display = display_for(Console())
+    try:
+        run(request, display)
+    except Unusable as error:
+        raise CannotUse(str(error)) from error
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    finally:
+        display.close()
+
+
+@click.command()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder; else .grace.")
+@click.option("--config", type=click.Path(path_type=Path), help="grace.yml; else $GRACE_CONFIG, else ./grace.yml.")
+@json_option
+def status(data: Path | None, config: Path | None, as_json: bool) -> None:
+    """Bands of every metric, incidents, runs and governance, at a glance."""
+    place = find_place(config, data, None)
+    found = asyncio.run(_status(place.config))
+    if not found.reached:
+        raise CannotUse(
+            f"nothing runs here: neither Prometheus ({place.config.prometheus.url}) nor the remediator "
+            f"({place.config.remediator_url}) answers; start them with `grace up`"
+        )
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+        return
+    console = Console()
+    if console.is_terminal:
+        console.print(render.table(found, console.width))
+    else:
+        click.echo("\n".join(render.lines(found)))
+
+
+async def _status(config: GraceConfig) -> Status:
+    try:
+        catalog = load_catalog(config.catalog)
+    except CatalogError as error:
+        raise CannotUse(str(error)) from error
+    async with aiohttp.ClientSession() as http:
+        return await status_module.StatusReader(config, catalog, http).read()
+
+
 @click.command()
 @data_option
 @json_option
@@ -30,10 +110,11 @@ def tools(data: Path, as_json: bool) -> None:
     try:
         found = find_all(REQUIREMENTS, tools_folder(data), lambda line: click.echo(line, err=True))
     except ToolsMissing as missing:
-        click.echo(missing, err=True)
-        raise SystemExit(UNUSABLE) from missing
+        raise CannotUse(str(missing)) from missing
     if as_json:
-        rows = [{"name": tool.name, "path": str(tool.path), "version": tool.version} for tool in found.values()]
+        rows: list[dict[str, Any]] = [
+            {"name": tool.name, "path": str(tool.path), "version": tool.version} for tool in found.values()
+        ]
         click.echo(json.dumps({"tools": rows}, indent=2))
         return
     for tool in found.values():

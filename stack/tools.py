@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.packages import PackageFolder, PackagesError, Report, library_folders, locked
+from stack.relocate import relocate, start_script
 
 Version = tuple[int, ...]
 
@@ -133,10 +133,7 @@ def _unpack(names: Iterable[str], folder: Path, report: Report) -> None:
 
 
 def _link(name: str, need: Requirement, root: Path, folder: Path) -> None:
-    """Make `<folder>/usr/bin/NAME` start the unpacked program; relative, so that the folder may be moved.
-
-    A link, or, where libraries were unpacked with it, a script that sets LD_LIBRARY_PATH and becomes the program.
-    """
+    """Make `<folder>/usr/bin/NAME` start the unpacked program, wherever the folder lies."""
     places = [root / top / candidate for top in ("usr/bin", "usr/sbin") for candidate in need.names]
     program = next((place for place in places if place.is_file()), None)
     if program is None:
@@ -145,22 +142,13 @@ def _link(name: str, need: Requirement, root: Path, folder: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     fresh = link.with_name(f".{name}.new")
     fresh.unlink(missing_ok=True)
-    if libraries := library_folders(root):
-        fresh.write_text(_script(program, libraries, link.parent), encoding="utf-8")
+    libraries, opened = library_folders(root), relocate(program, root)
+    if libraries or opened:
+        fresh.write_text(start_script(program, libraries, opened, link.parent), encoding="utf-8")
         fresh.chmod(0o755)
     else:
         fresh.symlink_to(os.path.relpath(program, link.parent))
     fresh.replace(link)
-
-
-def _script(program: Path, libraries: Iterable[Path], beside: Path) -> str:
-    search = ":".join(f'"$here"/{shlex.quote(os.path.relpath(place, beside))}' for place in libraries)
-    return (
-        "#!/bin/sh\n"
-        'here=$(dirname "$(readlink -f "$0")")\n'
-        f'export LD_LIBRARY_PATH={search}"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"\n'
-        f'exec "$here"/{shlex.quote(os.path.relpath(program, beside))} "$@"\n'
-    )
 
 
 def _why_not(name: str, folder: Path) -> str:
