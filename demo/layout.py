@@ -113,9 +113,12 @@ def make_short(data: Path) -> Layout:
     return Layout(root, link)
 
 
-def remove_short(data: Path) -> None:
-    """Remove the link that `make_short` made, if it made one; for when nothing of the workload runs any more."""
+def tidy(data: Path) -> None:
+    """Remove the sockets, and the link that `make_short` made; for when nothing of the workload runs any more."""
     here = layout(data)
+    for left in (here.root / "run").glob("*"):
+        if left.is_socket():
+            left.unlink(missing_ok=True)
     if here.run.is_symlink():
         here.run.unlink()
         shutil.rmtree(here.run.parent, ignore_errors=True)

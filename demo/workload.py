@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.model import TimeScale
-from demo import archive, faults
+from demo import archive
 from demo.archive import write_volume
 from demo.balancer import balancer_config
 from demo.ingestion import first_rate_limit
@@ -45,7 +45,7 @@ def prepare(data: Path, ports: Ports, scale: TimeScale) -> None:
     Faults that an interrupted drill left behind are taken out. Raises OSError when the folder cannot be written.
     """
     place = make_short(data)
-    faults.clear(place.faults)
+    place.faults.unlink(missing_ok=True)
     for swept in place.run.glob("*.swept"):
         swept.unlink()
     place.balancer_config.write_text(
