@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -11,11 +11,13 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from catalog.config import GraceConfig
+from catalog.diff import changes, words
 from catalog.explain import metric_text, overview_text, playbook_text
 from catalog.fault import CatalogError, Fault, did_you_mean
 from catalog.load import config_path, load_catalog, load_config, load_inventory, load_policy
 from catalog.model import Catalog
 from catalog.policy import Policy
+from catalog.reference import reference
 from catalog.schema import COMMITTED, MODELS, file_of, text_of
 
 UNUSABLE = 2
@@ -84,19 +86,53 @@ def show(name: str | None, files: tuple[Path, ...], config: Path | None, as_json
 def schema(name: str | None, write: bool, check_only: bool) -> None:
     """Print the JSON Schema (draft 2020-12) of one kind of file."""
     if write or check_only:
-        _each_committed(write=write)
+        _put({file_of(name): text_of(name) for name in COMMITTED}, write=write)
     elif name is None:
         _fail(f"name one of {', '.join(MODELS)}")
     else:
         click.echo(text_of(name), nl=False)
 
 
-def _each_committed(*, write: bool) -> None:
-    stale = [name for name in COMMITTED if not _same(file_of(name), text_of(name))]
-    for name in stale:
+@catalog.command()
+@click.argument("old", type=file_type)
+@click.argument("new", type=file_type)
+@json_option
+def diff(old: Path, new: Path, as_json: bool) -> None:
+    """Say in words what changes between two catalogs: files, or folders of files, each laid over the shipped one."""
+    try:
+        found = changes(load_catalog(_files(old)), load_catalog(_files(new)))
+    except CatalogError as error:
+        _refuse(error.faults)
+    click.echo(json.dumps({"changes": found}, indent=2) if as_json else words(found))
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
+
+
+@catalog.command("reference")
+@click.option("--out", type=file_type, default=Path("docs/reference"), show_default=True, help="Folder to write to.")
+@click.option("--check", "check_only", is_flag=True, help="Write nothing; exit 1 when a file is stale.")
+@click.option("--catalog", "files", type=file_type, multiple=True, help="Laid over the shipped one; may be repeated.")
+def reference_(out: Path, check_only: bool, files: tuple[Path, ...]) -> None:
+    """Write the reference of metrics and playbooks in Markdown."""
+    try:
+        texts = reference(load_catalog(files), Policy())
+    except CatalogError as error:
+        _refuse(error.faults)
+    _put({out / name: text for name, text in texts.items()}, write=not check_only)
+
+
+def _put(texts: Mapping[Path, str], *, write: bool) -> None:
+    """Write what is stale, or say what is, and exit 1."""
+    stale = [path for path, text in texts.items() if not _same(path, text)]
+    for path in stale:
         if write:
-            write_text(file_of(name), text_of(name))
-        click.echo(f"{'written' if write else 'stale'}: {file_of(name)}", err=not write)
+            try:
+                write_text(path, texts[path])
+            except OSError as error:
+                _fail(f"{path} cannot be written: {error.strerror}")
+        click.echo(f"{'written' if write else 'stale'}: {path}", err=not write)
     if stale and not write:
         raise SystemExit(NOT_RIGHT)
 
