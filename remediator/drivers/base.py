@@ -92,7 +92,7 @@ class Driver(Protocol):
         ...
 
     def give_back(self, verb: Verb, before: State, desired: State, observed: State) -> tuple[Verb, State] | None:
-        """The verb and desired state that undo this change only, not others'; None where there is nothing to undo. Pure."""
+        """The verb and desired state that undo this change and nobody else's; None where nothing is to undo. Pure."""
         ...
 
     def release_steps(self, verb: Verb, before: State, desired: State, observed: State) -> tuple[State, ...]:

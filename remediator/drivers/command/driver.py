@@ -93,10 +93,15 @@ class CommandDriver:
     async def _claim(self, report: Report, timeout: float) -> int:
         """The marker's descriptor, once no job of an attempt that was cut off runs any more."""
         deadline = self._clock.now() + timeout
-        while (marker := report.claim()) is None:
-            if self._clock.now() >= deadline:
-                raise Transient(f"the job of an earlier attempt still runs: {report.marker} is locked")
-            await self._clock.sleep(_POLL)
+        try:
+            while (marker := report.claim()) is None:
+                if self._clock.now() >= deadline:
+                    raise Transient(f"the job of an earlier attempt still runs: {report.marker} is locked")
+                await self._clock.sleep(_POLL)
+        except PermissionError as error:
+            raise Refused(f"may not write {report.path.parent}: {error.strerror}", reason="permission") from error
+        except OSError as error:
+            raise Transient(f"{report.path.parent} cannot be written: {error.strerror}") from error
         return marker
 
     async def _run(self, config: CommandConfig, report: Report, marker: int, timeout: float) -> None:

@@ -1,7 +1,8 @@
 """gunicorn's control socket: length-prefixed JSON, one connection per command.
 
 The master stops its control server for the moment of every fork, so a command that spawns workers may lose its answer
-although it was obeyed. Callers therefore look again instead of repeating a command.
+although it was obeyed, or wait for it in vain: the worker just forked keeps the connection open. Hence the short
+timeout; callers look again instead of repeating a command.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _LARGEST = 1024 * 1024
 class Control:
     """Talks to one master. Every call is bounded by `timeout` seconds."""
 
-    def __init__(self, socket: Path, timeout: float = 5.0) -> None:
+    def __init__(self, socket: Path, timeout: float = 1.5) -> None:
         self._socket = socket
         self._timeout = timeout
 

@@ -21,7 +21,8 @@ _POLL = 0.05
 _SIGNAL_PATIENCE = 3.0
 # Signals of one kind that arrive together are one: they are sent apart.
 _BETWEEN_SIGNALS = 0.3
-_LOOKS = 5
+# Seconds in all that a command and looking at what it did may take.
+_CONTROL_PATIENCE = 6.0
 
 
 class Member(Frozen):
@@ -59,25 +60,25 @@ class Pool:
             await self._by_signals(master, count)
 
     async def _by_control(self, control: Control, master: Master, count: int) -> None:
-        lost: Transient | None = None
-        for _ in range(_LOOKS):
+        deadline = self._clock.now() + _CONTROL_PATIENCE
+        while True:
             try:
                 pid, goal = await control.stats()
                 if pid != master.pid:
-                    raise Permanent(
-                        f"{self._member.control} belongs to process {pid}, not to {self.name} ({master.pid})"
-                    )
+                    raise Permanent(f"{self._member.control} is process {pid}'s, not {self.name}'s ({master.pid})")
                 if goal == count:
                     return
                 if goal < count:
                     await control.add(count - goal)
                 else:
                     await control.remove(goal - count)
-            except Transient as error:
+            except Transient:
                 # The answer is lost when the master forks at once; the command may have been obeyed. Look again.
-                lost = error
-                await self._clock.sleep(_BETWEEN_SIGNALS)
-        raise lost or Transient(f"{self.name} does not keep {count} workers: something else changes it too")
+                if self._clock.now() >= deadline:
+                    raise
+            if self._clock.now() >= deadline:
+                raise Transient(f"gunicorn {self.name} does not keep {count} workers: something else changes it too")
+            await self._clock.sleep(_POLL)
 
     async def _by_signals(self, master: Master, count: int) -> None:
         missing = count - len(master.workers())

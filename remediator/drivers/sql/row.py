@@ -49,8 +49,8 @@ class Database:
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         """One transaction: committed when the block ends well, else rolled back."""
-        if self._url.get_backend_name() == "sqlite" and self._url.database and not Path(self._url.database).exists():
-            raise Transient(f"there is no database {self._url.database}")  # sqlite would make an empty one
+        if self._url.get_backend_name() == "sqlite" and self._url.database:
+            _must_exist(Path(self._url.database))
         try:
             engine = create_engine(self._url, poolclass=NullPool, connect_args=self._bounds(), hide_parameters=True)
             try:
@@ -76,6 +76,16 @@ class Database:
                 "options": f"-c statement_timeout={millis} -c lock_timeout={millis}",
             }
         return {}
+
+
+def _must_exist(file: Path) -> None:
+    """sqlite would make an empty database where there is none."""
+    try:
+        file.stat()
+    except PermissionError as error:
+        raise Refused(f"may not open the database {file}", reason="permission") from error
+    except OSError as error:
+        raise Transient(f"there is no database {file}") from error
 
 
 def _normal(url: URL, password_file: Path | None) -> URL:

@@ -1,0 +1,64 @@
+"""The rigs by name, each begun anew for every test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.contract.drivers.rigs.base import Rig, short_folder
+from tests.contract.drivers.rigs.gunicorn import (
+    GunicornRestartRig,
+    GunicornRig,
+    GunicornSignalsRestartRig,
+    GunicornSignalsRig,
+)
+from tests.contract.drivers.rigs.haproxy import HAProxyRig
+from tests.contract.drivers.rigs.local import (
+    CeilingRig,
+    CommandRig,
+    FilesRig,
+    GovernanceRig,
+    NotifyRig,
+    PostmortemRig,
+    SupervisedRig,
+)
+from tests.contract.drivers.rigs.process import ProcessRestartRig, ProcessRig, ProcessStartRig, ProcessStopRig
+from tests.contract.drivers.rigs.sql import SqlitePauseRig, SqliteRig
+
+RIGS: Mapping[str, type[Rig]] = {
+    "haproxy-shift": HAProxyRig,
+    "gunicorn-scale": GunicornRig,
+    "gunicorn-restart": GunicornRestartRig,
+    "gunicorn-signals-scale": GunicornSignalsRig,
+    "gunicorn-signals-restart": GunicornSignalsRestartRig,
+    "process-scale": ProcessRig,
+    "process-restart": ProcessRestartRig,
+    "process-start": ProcessStartRig,
+    "process-stop": ProcessStopRig,
+    "sqlite-throttle": SqliteRig,
+    "sqlite-pause": SqlitePauseRig,
+    "command-run": CommandRig,
+    "files-reclaim": FilesRig,
+    "governance-strictness": GovernanceRig,
+    "governance-ceiling": CeilingRig,
+    "governance-supervised": SupervisedRig,
+    "postmortem-report": PostmortemRig,
+    "notify": NotifyRig,
+}
+
+
+@pytest.fixture(params=RIGS.values(), ids=RIGS.keys())
+async def rig(request: pytest.FixtureRequest, haproxy_binary: Path) -> AsyncIterator[Rig]:
+    with short_folder() as folder:
+        async with aiohttp.ClientSession() as http:
+            made = request.param(folder, http, {"haproxy": haproxy_binary})
+            try:
+                made.start()
+                made.started_at = time.time()  # whatever runs by now is older than the plan
+                yield made
+            finally:
+                made.close()

@@ -1,0 +1,188 @@
+"""What every driver promises, on the real thing: one suite for all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+import rfc8785
+
+from catalog.inventory import Target
+from remediator.drivers import DRIVERS
+from remediator.drivers.base import Driver, State
+from remediator.errors import GraceError, Refused
+from tests.contract.drivers.conftest import RIGS
+from tests.contract.drivers.rigs.base import Rig, as_nobody, until
+
+
+async def planned(rig: Rig, driver: Driver) -> tuple[State, State]:
+    """What was observed, and the desired state, as they come back from the journal."""
+    before = await driver.observe(rig.target(), rig.verb, rig.context())
+    desired = driver.desire(rig.target(), rig.verb, rig.args, before, rig.context())
+    return journaled(before), journaled(desired)
+
+
+def journaled(state: State) -> State:
+    copy = json.loads(json.dumps(state))
+    assert copy == state, "a state must survive the journal unchanged"
+    rfc8785.dumps(copy)  # and the audit log
+    return copy
+
+
+def expected(rig: Rig, before: Any) -> Any:
+    return rig.expected(before) if callable(rig.expected) else rig.expected
+
+
+async def done(rig: Rig, driver: Driver) -> tuple[State, State, Any]:
+    effect = rig.effect()
+    before, desired = await planned(rig, driver)
+    await driver.do(rig.target(), rig.verb, desired, rig.context())
+    assert await rig.settled(driver, rig.verb, desired)
+    return before, desired, effect
+
+
+async def look_and_do(rig: Rig, driver: Driver, target: Target, desired: State) -> None:
+    await driver.observe(target, rig.verb, rig.context())
+    await driver.do(target, rig.verb, desired, rig.context())
+
+
+def test_every_driver_has_a_rig() -> None:
+    assert {rig.kind for rig in RIGS.values()} == set(DRIVERS)
+
+
+def test_every_verb_of_every_driver_has_a_rig() -> None:
+    tried = {(rig.kind, rig.verb) for rig in RIGS.values()}
+    # Resume is what gives a pause back: the undo of the pause rig does it.
+    assert {(kind, verb) for kind, driver in DRIVERS.items() for verb in driver.verbs} - tried == {("sql", "resume")}
+
+
+async def test_looking_changes_nothing(rig: Rig) -> None:
+    driver = rig.driver()
+    effect = rig.effect()
+    before, desired = await planned(rig, driver)
+    again, desired_again = await planned(rig, driver)
+    assert (before, desired) == (again, desired_again)
+    assert not driver.reached(rig.verb, desired, before)
+    assert rig.effect() == effect
+    await driver.close()
+
+
+async def test_doing_it_has_the_effect(rig: Rig) -> None:
+    driver = rig.driver()
+    _, _, effect = await done(rig, driver)
+    until(lambda: rig.effect() == expected(rig, effect), 10)
+    await driver.close()
+
+
+async def test_doing_it_twice_is_doing_it_once(rig: Rig) -> None:
+    driver = rig.driver()
+    _, desired, effect = await done(rig, driver)
+    seen = journaled(await driver.observe(rig.target(), rig.verb, rig.context()))
+    await driver.do(rig.target(), rig.verb, desired, rig.context())
+    assert await rig.settled(driver, rig.verb, desired)
+    assert rig.effect() == expected(rig, effect)
+    assert journaled(await driver.observe(rig.target(), rig.verb, rig.context())) == seen
+    await driver.close()
+
+
+async def test_after_a_crash_looking_tells_whether_it_was_done(rig: Rig) -> None:
+    """Between do and record the process dies: another driver object finds it done, and finishing it is harmless."""
+    first = rig.driver()
+    _, desired = await planned(rig, first)
+    second = rig.driver()
+    assert not second.reached(rig.verb, desired, await second.observe(rig.target(), rig.verb, rig.context()))
+    effect = rig.effect()
+    await first.do(rig.target(), rig.verb, desired, rig.context())
+    await first.close()
+    assert await rig.settled(second, rig.verb, desired)
+    await second.do(rig.target(), rig.verb, desired, rig.context())
+    assert rig.effect() == expected(rig, effect)
+    await second.close()
+
+
+async def test_undoing_it_gives_back_what_it_changed(rig: Rig) -> None:
+    driver = rig.driver()
+    before, desired, effect = await done(rig, driver)
+    observed = journaled(await driver.observe(rig.target(), rig.verb, rig.context()))
+    back = driver.give_back(rig.verb, before, desired, observed)
+    steps = driver.release_steps(rig.verb, before, desired, observed)
+    if back is None:
+        assert steps == ()
+        return
+    verb, state = back
+    assert verb in driver.verbs
+    assert steps
+    assert steps[-1] == state, "the last release step is the whole undo"
+    await driver.do(rig.target(), verb, journaled(state), rig.context())
+    assert await rig.settled(driver, verb, state)
+    until(lambda: rig.effect() == effect, 10)
+    after = await driver.observe(rig.target(), verb, rig.context())
+    assert driver.give_back(rig.verb, before, desired, after) is None, "nothing is left to undo"
+    await driver.close()
+
+
+async def test_release_steps_lead_there(rig: Rig) -> None:
+    driver = rig.driver()
+    before, desired, effect = await done(rig, driver)
+    observed = await driver.observe(rig.target(), rig.verb, rig.context())
+    back = driver.give_back(rig.verb, before, desired, observed)
+    for step in driver.release_steps(rig.verb, before, desired, observed):
+        assert back is not None
+        await driver.do(rig.target(), back[0], journaled(step), rig.context())
+        assert await rig.settled(driver, back[0], step)
+    if back is not None:
+        until(lambda: rig.effect() == effect, 10)
+    await driver.close()
+
+
+NEVER_HANGS = {
+    "files": "a folder is read by the kernel alone",
+    "governance": "the ledger bounds its own transactions",
+    "postmortem": "the ledger bounds its own transactions",
+    "notify": "a file is written by the kernel alone",
+}
+
+
+async def test_what_hangs_is_given_up_in_time(rig: Rig) -> None:
+    driver = rig.driver()
+    _, desired = await planned(rig, driver)
+    target = rig.hanging()
+    if target is None:
+        assert rig.kind in NEVER_HANGS or (rig.kind == "gunicorn" and not rig.by_control)
+        return
+    begun = time.monotonic()
+    with pytest.raises(GraceError):
+        async with asyncio.timeout(40):
+            await driver.do(target, rig.verb, desired, rig.context())
+    assert time.monotonic() - begun < 35
+    await driver.close()
+
+
+async def test_garbage_is_an_error_with_a_reason(rig: Rig) -> None:
+    target = rig.garbled()
+    if target is None:
+        assert rig.kind in ("governance", "postmortem", "notify"), "these answer in our own types"
+        return
+    driver = rig.driver()
+    _, desired = await planned(rig, driver)
+    effect = rig.effect()
+    with pytest.raises(GraceError) as caught:
+        await look_and_do(rig, driver, target, desired)
+    assert len(str(caught.value)) > 10
+    assert rig.effect() == effect
+    await driver.close()
+
+
+async def test_what_is_forbidden_is_refused_with_that_reason(rig: Rig) -> None:
+    driver = rig.driver()
+    _, desired = await planned(rig, driver)
+    effect = rig.effect()
+    rig.forbid()
+    with pytest.raises(Refused) as caught, as_nobody():
+        await look_and_do(rig, driver, rig.target(), desired)
+    assert caught.value.reason == "permission"
+    assert rig.effect() == effect
+    await driver.close()
