@@ -22,6 +22,7 @@ import click
 from catalog.config import GraceConfig
 from catalog.fault import CatalogError
 from catalog.load import config_path, load_config
+from remediator.auth.tokens import is_name
 from remediator.cli.output import printable
 
 NOT_RIGHT = 1
@@ -233,7 +234,7 @@ def with_remediator(command: Callable[..., None]) -> Callable[..., None]:
 
     @place_options
     @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token to use.")
-    @click.option("--as", "name", help="Use the token kept as tokens/NAME in the data folder; else admin's.")
+    @click.option("--as", "as_name", help="Use the token kept as tokens/NAME in the data folder; else admin's.")
     @json_option
     @functools.wraps(command)
     def run(
@@ -242,15 +243,15 @@ def with_remediator(command: Callable[..., None]) -> Callable[..., None]:
         data: Path | None,
         url: str | None,
         token_file: Path | None,
-        name: str | None,
+        as_name: str | None,
         **arguments: Any,
     ) -> None:
-        if token_file is not None and name is not None:
+        if token_file is not None and as_name is not None:
             raise click.UsageError("--as and --token-file both say whose token to use; give one")
-        if name is not None and (not name or "/" in name or name.startswith(".")):
+        if as_name is not None and not is_name(as_name):
             raise click.UsageError("--as takes the name of a token")
         place = find_place(config, data, url)
-        token = read_token(token_file or place.token(name or "admin"))
+        token = read_token(token_file or place.token(as_name or "admin"))
         try:
             command(remediator=Remediator(place.url, token), **arguments)
         except KeyError as missing:

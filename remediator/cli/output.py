@@ -17,7 +17,7 @@ def print_json(document: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Rows below their titles: drawn by rich on a terminal, plain and aligned elsewhere; `empty` when there are none."""
+    """Rows below their titles: drawn by rich on a terminal, plain and aligned elsewhere; `empty` for none."""
     cells = [[shown(value) for value in row] for row in rows]
     if not cells:
         click.echo(empty)

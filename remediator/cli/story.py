@@ -94,6 +94,8 @@ _WORDS: Mapping[str, Callable[[Body], str]] = {
     "alert_absent": lambda body: f"Alertmanager does not hold the alert any more ({_of(body, 'polls')} times)",
     "incident_opened": lambda body: f"incident opened: {_of(body, 'band', 'metric_id')} on {_of(body, 'resource')}",
     "incident_moved": _moved("incident"),
+    "incident_acknowledged": lambda body: f"a person has it{_because(body)}",
+    "incident_closed_by_person": lambda body: f"closed by a person{_because(body)}",
     "run_moved": _moved("run"),
     "decision": _decision,
     "step_intended": _intended,
@@ -107,4 +109,7 @@ _WORDS: Mapping[str, Callable[[Body], str]] = {
     "undo_asked": lambda body: f"undo asked for{_because(body)}",
     "release_asked": lambda body: f"release asked for{_because(body)}",
     "released": lambda body: f"given back{_because(body)}",
+    "governance_changed": lambda body: (
+        f"governance changed: {shown({k: v for k, v in body.items() if k != 'reason'})}" + _because(body)
+    ),
 }
