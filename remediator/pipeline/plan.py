@@ -187,4 +187,10 @@ def records_of(connection: Any, parts: Parts, band: Band, metric: MetricCatalogE
 async def _heat(parts: Parts, target: Target) -> dict[str, float]:
     name = str(target.config.get("hot_by", "infra.cpu_utilization"))
     metric = parts.catalog.metrics.get(name)
-    return await heat(parts, metric) if metric is not None else {}
+    if metric is None:
+        return {}
+    try:
+        return await heat(parts, metric)
+    except GraceError:
+        # Not needed where the incident's resource is a backend; the driver refuses where it is.
+        return {}

@@ -274,7 +274,7 @@ TARGETS = {
 async def simulation(
     *, policy: Policy | None = None, folder: Path | None = None, before: Simulation | None = None
 ) -> AsyncIterator[Simulation]:
-    """A remediator in a simulated world. `before` is one that died: its ledger's folder, clock, Prometheus and target go on."""
+    """A remediator in a simulated world. `before` is one that died: its clock, Prometheus and target go on."""
     with tempfile.TemporaryDirectory() as scratch:
         data = folder or Path(scratch)
         clock = before.clock if before else ManualClock()

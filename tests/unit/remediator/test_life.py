@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,15 +11,7 @@ from remediator.errors import Permanent, Refused, Transient
 from remediator.ledger import settings
 from remediator.model import IncidentState, Outcome, RunState
 from remediator.pipeline import hand
-
-_place = Path(__file__).with_name("simulation.py")
-_spec = importlib.util.spec_from_file_location("remediator_simulation", _place)
-assert _spec is not None
-assert _spec.loader is not None
-if "remediator_simulation" not in sys.modules:
-    sys.modules["remediator_simulation"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules["remediator_simulation"])
-simulation = sys.modules["remediator_simulation"].simulation
+from tests.unit.remediator.simulation import simulation
 
 CPU = "infra.cpu_utilization"
 LATENCY = "api.latency_p95"
@@ -29,7 +19,7 @@ VERIFIED = "learning.sources_verified"
 
 
 async def test_a_confirmed_critical_alert_is_healed() -> None:
-    """The worked example: three of three critical, confidence 0.8, tier_2, allowed, verified by the same measurements."""
+    """The worked example: three of three critical, confidence 0.8, tier_2, allowed, verified by measurements."""
     async with simulation() as sim:
         sim.measure(CPU, "api-1", "gggccc")
         await sim.alert(CPU, "api-1")
