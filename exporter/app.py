@@ -1,0 +1,162 @@
+"""The one place that constructs the exporter's parts, and runs them until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from catalog.fault import CatalogError
+from exporter.collectors import COLLECTORS
+from exporter.collectors.base import Collector, CollectorConfig, Setting
+from exporter.config import Loaded
+from exporter.exposition import Format
+from exporter.families import vocabulary_families
+from exporter.process import OwnMetrics, Reloads
+from exporter.schedule import Schedule
+from exporter.snapshot import Snapshot
+from exporter.web import Pages
+
+log = structlog.get_logger(__name__)
+
+BETWEEN_TWO_READINGS = 1.0
+"""Seconds: shares of CPU time are differences, so `--once` reads twice."""
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. An empty host is every interface."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """From `HOST:PORT`, `[V6]:PORT` or `:PORT`. Raises ValueError."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+            raise ValueError(f"{text!r} is not an address; write it like 127.0.0.1:9781 or [::1]:9781")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+class Exporter:
+    """The running exporter: what it collects can be replaced while it answers."""
+
+    def __init__(self, load: Callable[[], Loaded], clock: Callable[[], float] = time.time) -> None:
+        self._load = load
+        self._clock = clock
+        self._configs: dict[str, tuple[CollectorConfig, Setting]] = {}
+        self._reloading = asyncio.Lock()
+        self.snapshot = Snapshot(clock, 0)
+        self.reloads = Reloads()
+        self._schedule = Schedule(self.snapshot, clock)
+
+    async def reload(self) -> None:
+        """Read the configuration and collect by it from now on; collectors it leaves as they were are not disturbed.
+
+        Raises CatalogError when it is not accepted: then everything stays as it was.
+        """
+        async with self._reloading:
+            try:
+                loaded = await asyncio.to_thread(self._load)
+            except CatalogError:
+                self.reloads.successful = False
+                raise
+            await self._schedule.run(self._apply(loaded))
+            self.reloads.successful, self.reloads.at = True, self._clock()
+
+    def _apply(self, loaded: Loaded) -> dict[str, Collector]:
+        self.snapshot.max_series = loaded.exporter.max_series
+        self.snapshot.constant = vocabulary_families(loaded.setting.catalog)
+        before, self._configs = self._configs, {}
+        collectors: dict[str, Collector] = {}
+        for config in loaded.exporter.collectors:
+            self._configs[config.name] = (config, loaded.setting)
+            running = self._schedule.collectors.get(config.name)
+            if running is not None and before.get(config.name) == (config, loaded.setting):
+                collectors[config.name] = running
+            else:
+                collectors[config.name] = COLLECTORS[config.collector](config, loaded.setting)
+        return collectors
+
+    def pages(self, telemetry_path: str) -> Pages:
+        """The web pages over what is collected."""
+        return Pages(
+            self.snapshot, OwnMetrics(self.reloads), self.reload, lambda: sorted(self._configs), telemetry_path
+        )
+
+    async def collect_once(self) -> str:
+        """Everything collected a single time, as Prometheus' text."""
+        collectors = self._apply(self._load())
+        await self._schedule.once(collectors)
+        await asyncio.sleep(BETWEEN_TWO_READINGS)
+        await self._schedule.once(collectors)
+        for collector in collectors.values():
+            await collector.close()
+        return self.snapshot.body(Format.TEXT).content.decode()
+
+    async def stop(self) -> None:
+        """Collect no more."""
+        await self._schedule.stop()
+
+
+async def serve(load: Callable[[], Loaded], address: Address, telemetry_path: str) -> None:
+    """Collect and answer until SIGTERM or SIGINT; SIGHUP reloads.
+
+    Raises CatalogError when the first configuration is not accepted, ListenError when the address cannot be had.
+    """
+    exporter = Exporter(load)
+    runner = web.AppRunner(exporter.pages(telemetry_path).app(), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    stop, reloading = _signals(exporter)
+    try:
+        await exporter.reload()
+        await _listen(runner, address)
+        log.info("listening", address=f"{address.host or '*'}:{address.port}", probes=len(exporter.snapshot.states))
+        await stop.wait()
+    finally:
+        reloading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reloading
+        await exporter.stop()
+        await runner.cleanup()
+    log.info("stopped")
+
+
+async def _listen(runner: web.AppRunner, address: Address) -> None:
+    try:
+        await web.TCPSite(runner, address.host or None, address.port).start()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ListenError(f"cannot listen on {address.host or '*'}:{address.port}: {reason}") from error
+
+
+def _signals(exporter: Exporter) -> tuple[asyncio.Event, asyncio.Task[None]]:
+    loop = asyncio.get_running_loop()
+    stop, reload = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    return stop, asyncio.create_task(_reload_whenever(reload, exporter), name="reload on SIGHUP")
+
+
+async def _reload_whenever(asked: asyncio.Event, exporter: Exporter) -> None:
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            await exporter.reload()
+        except CatalogError as error:
+            log.error("configuration not changed", faults=str(error))
+        else:
+            log.info("configuration read again")

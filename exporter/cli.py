@@ -1,0 +1,54 @@
+"""`grace exporter`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+
+from catalog.fault import CatalogError
+from catalog.load import config_path
+from exporter import log
+from exporter.app import Address, Exporter, ListenError, serve
+from exporter.config import Loaded, load
+
+
+@click.command()
+@click.option("--config", "config", type=click.Path(path_type=Path), help="grace.yml; else $GRACE_CONFIG, ./grace.yml.")
+@click.option("--web.listen-address", "listen_address", default="127.0.0.1:9781", show_default=True)
+@click.option("--web.telemetry-path", "telemetry_path", default="/metrics", show_default=True)
+@click.option("--once", is_flag=True, help="Collect a single time, print it, and end.")
+@click.option("--check-config", is_flag=True, help="Only say whether the configuration is right.")
+@click.option(
+    "--log.level",
+    "log_level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
+def exporter(
+    config: Path | None, listen_address: str, telemetry_path: str, once: bool, check_config: bool, log_level: str
+) -> None:
+    """Measure what the catalog names, and expose it to Prometheus."""
+    log.configure(log_level)
+    read = partial(load, config_path(config))
+    try:
+        address = Address.parse(listen_address)
+        if not telemetry_path.startswith("/"):
+            raise ValueError("the telemetry path begins with /")
+        if check_config:
+            click.echo(f"{len(read().exporter.collectors)} collectors, no fault")
+        elif once:
+            click.echo(asyncio.run(_once(read)), nl=False)
+        else:
+            asyncio.run(serve(read, address, telemetry_path))
+    except (CatalogError, ListenError, ValueError) as error:
+        click.echo(f"grace exporter: {error}", err=True)
+        sys.exit(2)
+
+
+async def _once(read: partial[Loaded]) -> str:
+    return await Exporter(read).collect_once()

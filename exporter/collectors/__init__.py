@@ -1,0 +1,20 @@
+"""One file for each way of measuring, one row in `COLLECTORS`. A collector reads; it never changes what it measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from exporter.collectors.base import Collector, Setting
+from exporter.collectors.host import PsutilCollector
+from exporter.collectors.multiprocess import MultiprocessCollector
+from exporter.collectors.remediator import RemediatorCollector
+from exporter.collectors.sql import SqlCollector
+
+COLLECTORS: Mapping[str, Callable[[Any, Setting], Collector]] = {
+    "psutil": PsutilCollector,
+    "sql": SqlCollector,
+    "multiprocess": MultiprocessCollector,
+    "remediator": RemediatorCollector,
+}
+"""How each kind of collector is made from its configuration."""

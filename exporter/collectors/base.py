@@ -1,0 +1,100 @@
+"""What every collector is: a configuration that makes probes. A probe is the unit of isolation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import Field
+
+from catalog.document import Where
+from catalog.fault import did_you_mean, shown
+from catalog.model import Catalog, Frozen, Seconds
+from exporter.families import Reading, accumulates
+
+LEAST_PATIENCE = 3.0
+"""Seconds: a value is never withdrawn, nor a collection given up, sooner than this."""
+
+LONGEST_DEADLINE = 10.0
+"""Seconds that a collection may take where its configuration says nothing."""
+
+
+class CollectError(Exception):
+    """A collection that failed, in words a person can act on. Never holds a secret."""
+
+
+class CollectorConfig(Frozen):
+    """What every collector's configuration begins with."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)
+    """The `collector` label of its own series."""
+    interval: Seconds | None = Field(default=None, gt=0)
+    """Between collections; by default each metric's own, and the scrape interval for counters and histograms."""
+    timeout: Seconds | None = Field(default=None, gt=0, le=300)
+    """How long one collection may take; by default its interval, between 3 s and 10 s."""
+    metric_ids: tuple[str, ...] = ()
+
+    def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
+        """What does not fit the catalog: where (below this collector) and what would be right."""
+        yield from unknown_metrics(self.metric_ids, catalog, ("metric_ids",))
+        if not self.metric_ids:
+            yield (), '"metric_ids" is missing: which metrics does it measure?'
+
+
+def unknown_metrics(metric_ids: Sequence[str], catalog: Catalog, where: Where) -> Iterator[tuple[Where, str]]:
+    """A fault for each id that the catalog does not have."""
+    known = list(catalog.metrics)
+    for index, each in enumerate(metric_ids):
+        if each not in catalog.metrics:
+            yield (*where, index), f"unknown metric {shown(each)}{did_you_mean(each, known)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """In seconds: between collections, that one may take, and after which an unrenewed value is withdrawn."""
+
+    interval: float
+    deadline: float
+    max_age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One thing that is measured by itself: its own interval, deadline and failures."""
+
+    name: str
+    pace: Pace
+    collect: Callable[[], Awaitable[Reading]]
+    """Raises CollectError (or anything: it is contained) when there is nothing to report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What collectors are made in: the catalog with its intervals, already scaled, and seconds between scrapes."""
+
+    catalog: Catalog
+    scrape_interval: float
+
+    def wanted(self, metric_ids: Sequence[str]) -> tuple[str, ...]:
+        """Those of the metrics that are on."""
+        return tuple(each for each in metric_ids if self.catalog.metrics[each].enabled)
+
+    def pace(self, metric_ids: Sequence[str], config: CollectorConfig) -> Pace:
+        """How often these metrics are measured together: as often as the most hurried of them needs."""
+        metrics = [self.catalog.metrics[each] for each in metric_ids]
+        needed = [metric.interval for metric in metrics]
+        if any(accumulates(metric) for metric in metrics):
+            needed.append(self.scrape_interval)
+        interval = config.interval or min(needed, default=self.scrape_interval)
+        deadline = config.timeout or min(max(interval, LEAST_PATIENCE), LONGEST_DEADLINE)
+        return Pace(interval, deadline, max(2 * interval, LEAST_PATIENCE))
+
+
+class Collector(Protocol):
+    """One configured collector. Constructing it does no I/O."""
+
+    probes: Sequence[Probe]
+
+    async def close(self) -> None:
+        """Give back what it holds (connections, sessions)."""

@@ -1,0 +1,92 @@
+"""Runs every probe at its own interval: one flight at a time, each within its deadline, none in another's way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from exporter.collectors.base import CollectError, Collector, Probe
+from exporter.families import Reading
+from exporter.snapshot import Key, Snapshot
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Collectors by name, each of whose probes runs until it is replaced or all is stopped."""
+
+    snapshot: Snapshot
+    clock: Callable[[], float]
+    collectors: dict[str, Collector] = field(default_factory=dict)
+    _tasks: dict[str, Sequence[asyncio.Task[None]]] = field(default_factory=dict)
+
+    async def run(self, collectors: dict[str, Collector]) -> None:
+        """From now on run these: every new probe at once, then each at its interval. A collector that stays goes on."""
+        gone = [name for name, collector in self.collectors.items() if collectors.get(name) is not collector]
+        await self._end(gone)
+        new = [name for name in collectors if name not in self.collectors]
+        self.collectors.update({name: collectors[name] for name in new})
+        self.snapshot.expect(_keyed(self.collectors))
+        for name in new:
+            self._tasks[name] = [
+                asyncio.create_task(self._repeat(key, probe), name=f"probe {key}")
+                for key, probe in _keyed({name: collectors[name]})
+            ]
+
+    async def stop(self) -> None:
+        """End all probes (one that hangs in a thread is left behind) and close the collectors."""
+        await self._end(list(self.collectors))
+
+    async def once(self, collectors: dict[str, Collector]) -> None:
+        """Collect everything a single time."""
+        self.snapshot.expect(_keyed(collectors))
+        await asyncio.gather(*(self._attempt(key, probe) for key, probe in _keyed(collectors)))
+
+    async def _end(self, names: Iterable[str]) -> None:
+        for name in names:
+            collector, tasks = self.collectors.pop(name), self._tasks.pop(name)
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            await collector.close()
+
+    async def _repeat(self, key: Key, probe: Probe) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while True:
+            await self._attempt(key, probe)
+            # On the grid of its interval: a slow collection skips a turn rather than shifting all later ones.
+            turns = math.floor((loop.time() - begun) / probe.pace.interval) + 1
+            await asyncio.sleep(begun + turns * probe.pace.interval - loop.time())
+
+    async def _attempt(self, key: Key, probe: Probe) -> None:
+        loop = asyncio.get_running_loop()
+        at, begun = self.clock(), loop.time()
+        outcome: Reading | str
+        try:
+            outcome = await asyncio.wait_for(probe.collect(), probe.pace.deadline)
+        except TimeoutError:
+            outcome = f"no answer within {probe.pace.deadline:g} s"
+        except CollectError as error:
+            outcome = str(error)
+        except Exception as error:  # One collector's fault, whatever it is, must not end the others.
+            log.debug("collector raised", collector=key[0], probe=key[1], exc_info=True)
+            outcome = f"{type(error).__name__} in the collector"
+        took = loop.time() - begun
+        if isinstance(outcome, str):
+            if self.snapshot.failed(key, outcome, took):
+                log.warning("collector failed", collector=key[0], probe=key[1], reason=outcome)
+        elif self.snapshot.succeeded(key, probe, outcome, at, took):
+            log.info("collector recovered", collector=key[0], probe=key[1])
+
+
+def _keyed(collectors: dict[str, Collector]) -> list[tuple[Key, Probe]]:
+    return [((name, probe.name), probe) for name, collector in collectors.items() for probe in collector.probes]
