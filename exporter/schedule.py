@@ -72,7 +72,9 @@ class Schedule:
         at, begun = self.clock(), loop.time()
         outcome: Reading | str
         try:
-            outcome = await asyncio.wait_for(probe.collect(), probe.pace.deadline)
+            # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the answer.
+            async with asyncio.timeout(probe.pace.deadline):
+                outcome = await probe.collect()
         except TimeoutError:
             outcome = f"no answer within {probe.pace.deadline:g} s"
         except CollectError as error:
