@@ -78,7 +78,7 @@ class Workload:
                     return False
         if spec.ready_url:
             try:
-                with urllib.request.urlopen(spec.ready_url, timeout=5) as answer:  # noqa: S310
+                with urllib.request.urlopen(spec.ready_url, timeout=5) as answer:
                     return bool(answer.status == 200)
             except OSError:
                 return False
