@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+# The environment's own pip, or the system's where Python came without ensurepip.
+PIP     = $$($(BIN)/python -c 'import pip' 2>/dev/null && echo "$(BIN)/python -m pip" || echo "$(PYTHON) -m pip --python $(BIN)/python")
 
 .PHONY: help setup up test lint typecheck prove bench docs generate lock clean
 
@@ -14,9 +16,9 @@ help: ## list the targets
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "setting up $(VENV) (once)…"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Grace needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
+	@$(PIP) install --quiet --disable-pip-version-check -r requirements.lock
+	@$(PIP) install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
 setup: $(VENV)/.ready ## make the virtual environment

@@ -45,13 +45,16 @@ class PackagesError(Exception):
 def locked(folder: Path, report: Report) -> Iterator[None]:
     """Holds the folder's lock: of two processes that unpack at once, one waits and then finds the work done."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    handle = os.open(folder, os.O_RDONLY)  # the folder itself is the lock: no file is left behind
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             report(f"another process is unpacking into {folder}, waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(handle)
 
 
 class PackageFolder:
