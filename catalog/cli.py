@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn, TypeVar
 
 import click
 
 from catalog.config import GraceConfig
 from catalog.diff import changes, words
+from catalog.document import read_document
 from catalog.explain import metric_text, overview_text, playbook_text
 from catalog.fault import CatalogError, Fault, did_you_mean
+from catalog.foreign import Wishes, imported
 from catalog.load import config_path, load_catalog, load_config, load_inventory, load_policy
-from catalog.model import Catalog
+from catalog.model import Catalog, Category
 from catalog.policy import Policy
 from catalog.reference import reference
 from catalog.schema import COMMITTED, MODELS, file_of, text_of
@@ -104,6 +108,46 @@ def diff(old: Path, new: Path, as_json: bool) -> None:
     except CatalogError as error:
         _refuse(error.faults)
     click.echo(json.dumps({"changes": found}, indent=2) if as_json else words(found))
+
+
+@catalog.command("import")
+@click.argument("rules", type=file_type)
+@click.option("--out", type=file_type, default=Path("imported"), show_default=True, help="Folder to write to.")
+@click.option("--target", default="governance", show_default=True, help="Target that bindings are about.")
+@click.option("--playbook", "playbooks", multiple=True, default=("run-postmortem",), show_default=True)
+@click.option("--resource-label", default="instance", show_default=True, help="Label that names the resource.")
+@click.option("--category", type=click.Choice([each.value for each in Category]), default="infra", show_default=True)
+@click.option("--force", is_flag=True, help="Replace what stands in the folder.")
+def import_(
+    rules: Path,
+    out: Path,
+    target: str,
+    playbooks: tuple[str, ...],
+    resource_label: str,
+    category: str,
+    force: bool,
+) -> None:
+    """Turn the alerts of a Prometheus rule file into catalog entries and bindings, and list what is left."""
+    files = {"catalog": out / "catalog.yaml", "recording": out / "recording.yml"}
+    if not force and any(path.exists() for path in files.values()):
+        _fail(f"{out} has been imported to already; name another folder with --out, or say --force")
+    if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", resource_label):
+        _fail(f'"{resource_label[:60]}" is not the name of a label')
+    try:
+        found = imported(read_document(rules), Wishes(target, playbooks, resource_label, category))
+        texts = {"catalog": found.catalog_text(rules.name, str(file_of("catalog")))}
+        if found.records:
+            texts["recording"] = found.rules_text(rules.name)
+        with TemporaryDirectory() as folder:
+            draft = Path(folder) / "catalog.yaml"
+            write_text(draft, texts["catalog"])
+            load_catalog([draft])
+    except CatalogError as error:
+        _refuse(error.faults)
+    _put({files[name]: text for name, text in texts.items()}, write=True)
+    click.echo(f"{len(found.metrics)} metrics, {len(found.bindings)} bindings, {len(found.left)} left:")
+    for line in found.left:
+        click.echo(f"  {line}")
 
 
 def _files(path: Path) -> list[Path]:

@@ -265,7 +265,10 @@ class Source(Frozen):
 
     model_config = ConfigDict(json_schema_extra=_source_as_written)
 
-    collector: Literal["psutil", "sql", "multiprocess", "events", "http", "kubernetes", "remediator", "celery", "redis"]
+    collector: Literal[
+        "psutil", "sql", "multiprocess", "events", "http", "kubernetes", "remediator", "celery", "redis", "prometheus"
+    ]
+    """`prometheus` means that its series is there already: no collector of ours measures it."""
 
     @model_validator(mode="before")
     @classmethod
