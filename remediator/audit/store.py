@@ -88,9 +88,12 @@ class LedgerFile:
             raise self._cause(error) from error
         return rows[::-1]
 
-    def refresh(self) -> None:
-        """See what was committed since."""
+    def rest(self) -> None:
+        """Let go of the snapshot until `refresh`: while one is held, a WAL file cannot be folded back and only grows."""
         self._connection.execute("COMMIT")
+
+    def refresh(self) -> None:
+        """After `rest`: see everything that was committed meanwhile."""
         self._connection.execute("BEGIN")
 
     def count(self) -> int:

@@ -38,6 +38,8 @@ class Fault:
     """The first entry concerned; None for a checkpoint that is itself broken."""
     until: int | None = None
     """The last entry it may be, where the log cannot tell which of several."""
+    entry_before: bool = False
+    """It was noticed only at the entry after."""
 
     def __str__(self) -> str:
         if self.seq is None:
@@ -116,6 +118,8 @@ def verify(
             right = False
         if not right:
             broken = _explain(row, previous, head, count)
+            if previous is not None and broken.seq == count and broken.entry_before:
+                head, count = bytes.fromhex(previous[7]), count - 1
             break
         previous, head, head_text, count = row, hashed, stored, seq
         if kind == ROTATED:
@@ -123,6 +127,8 @@ def verify(
         if seq == due:
             broken = anchors.meet(seq, head)
             due = anchors.next_size(seq)
+            if broken:
+                count, head = anchors.anchored, anchors.head
         if progress is not None and seq % progress_every == 0:
             progress(seq)
     if not broken and source.damage:
@@ -152,36 +158,56 @@ def _explain(row: Row, previous: Row | None, head: bytes, count: int) -> Fault:
     due = count + 1
     if type(seq) is not int:
         return Fault("its number is not a number", due)
-    if seq > due:
-        return Fault(f"missing; entry {seq} comes next", due, seq - 1)
-    if seq < due:
+    if seq != due:
+        if _says(text).get("seq") != seq or not _follows(text, prev, stored):
+            return Fault(f"was changed: in its place stands something numbered {seq}", due)
+        if seq > due:
+            return Fault(f"missing; entry {seq} comes next", due, seq - 1)
         return Fault(f"out of order: it stands after entry {count}", seq)
     if not isinstance(text, str):
         return Fault("its text is not text", seq)
     if prev != head.hex():
-        if previous is not None and _follows(text, prev, stored):
+        if previous is not None and _bytes_of(prev) not in (None, head) and _follows(text, prev, stored):
             # Consistent with a predecessor that is not there: that one was changed, together with its own hash.
-            return Fault(f"was replaced: entry {seq} was sealed after another one", count)
+            return Fault(f"was replaced: entry {seq} was sealed after another one", count, entry_before=True)
         return Fault("its link to the entry before it was changed", seq)
     if not _follows(text, prev, stored):
         return Fault("was changed: its hash is not that of its content", seq)
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
-        return Fault("its text is not JSON", seq)
+    said = _says(text)
     columns = {"seq": seq, "at": at, "kind": kind, "incident_id": incident_id, "run_id": run_id, "actor": actor}
-    if not isinstance(said, dict) or said.keys() != columns.keys() | {"body"}:
+    if said.keys() != columns.keys() | {"body"}:
         return Fault("its text is not an entry", seq)
     differ = [name for name, value in columns.items() if said[name] != value]
     return Fault(f"column {', '.join(differ)} was changed: it does not say what the sealed entry says", seq)
 
 
-def _follows(text: str, prev: object, stored: object) -> bool:
+def _says(text: object) -> dict[str, Any]:
+    """What an entry's text says; nothing where it is not the JSON of an object."""
     try:
-        link = bytes.fromhex(str(prev))
-        return hashlib.sha256(PREFIX + link + text.encode()).hexdigest() == stored
-    except ValueError:
+        said = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _follows(text: object, prev: object, stored: object) -> bool:
+    """Whether an entry is what its own link and hash say, whatever it follows."""
+    link = _bytes_of(prev)
+    try:
+        return (
+            isinstance(text, str)
+            and link is not None
+            and hashlib.sha256(PREFIX + link + text.encode()).hexdigest() == stored
+        )
+    except UnicodeEncodeError:
         return False
+
+
+def _bytes_of(value: object) -> bytes | None:
+    try:
+        return bytes.fromhex(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 class _Anchors:
@@ -195,7 +221,9 @@ class _Anchors:
         self._faults: list[Fault] = []
         self._notes: list[str] = []
         self._held = 0
-        self._anchored = 0
+        self.anchored = 0
+        """The last entry that a checkpoint which holds vouches for, and its hash."""
+        self.head = GENESIS
         seen: set[str] = set()
         unread: list[tuple[int, str]] = []
         for line, text in notes:
@@ -248,9 +276,9 @@ class _Anchors:
             if not self._trusted(line, note):
                 continue
             if note.checkpoint.head != head:
-                return Fault(f"not what the checkpoint at line {line} vouches for", min(self._anchored + 1, size), size)
+                return Fault(f"not what the checkpoint at line {line} vouches for", min(self.anchored + 1, size), size)
             self._held += 1
-            self._anchored = size
+            self.anchored, self.head = size, head
             self._keys |= {key.key_id: key for seq, key in self._announced if seq <= size}
         return None
 
@@ -269,11 +297,14 @@ class _Anchors:
         if not self._signatures_count:
             self._notes.append("no key is pinned: signatures were not checked, anybody could have written this log")
         faults = (broken, *self._faults) if broken else tuple(self._faults)
-        return Report(count, head, self._anchored, self._held, faults, tuple(self._notes))
+        return Report(count, head, self.anchored, self._held, faults, tuple(self._notes))
 
     def _truncation(self, count: int) -> Fault | None:
         for size in sorted(self._by_size, reverse=True):
             for line, note in self._by_size[size]:
                 if self._trusted(line, note):
-                    return Fault(f"missing: the checkpoint at line {line} vouches for {size} entries", count + 1, size)
+                    why = f"missing: the checkpoint at line {line} vouches for {size} entries"
+                    if count > self.anchored:
+                        why += f"; so nothing vouches for {self.anchored + 1} to {count} either"
+                    return Fault(why, count + 1, size)
         return None

@@ -248,6 +248,7 @@ def _tail(ledger: LedgerFile, count: int, follow: bool) -> Iterator[Row]:
         seen = max(seen, row[0])
         yield row
     while follow:
+        ledger.rest()
         time.sleep(FOLLOW_EVERY)
         ledger.refresh()
         for row in ledger.rows(after=seen):

@@ -159,12 +159,17 @@ def test_it_retries_when_the_last_wait_is_over_and_not_while_something_else_hold
 
 
 @pytest.mark.parametrize(("targets", "changed", "holds"), [
-    (1, 0, False), (2, 0, False), (2, 1, True), (4, 0, False), (4, 1, True), (8, 1, False), (8, 2, True),
+    (1, 0, False), (2, 0, False), (2, 1, True), (4, 0, False), (4, 1, True), (6, 1, True), (8, 1, False), (8, 2, True),
     (100, 24, False), (100, 25, True),
 ])  # fmt: skip
 def test_a_quarter_of_a_group_may_change_and_always_one(day, targets, changed, holds):
     facts = day.facts(group_targets=targets, group_targets_changed_recently=changed)
     assert (Reason.BLAST_RADIUS in decide(day.plan(), facts, POLICY, SETTINGS).reasons) is holds
+
+
+def test_a_hold_ends_at_its_moment(day):
+    assert decide(day.plan(), day.facts(hold_until=day.now), POLICY, SETTINGS).verdict is Verdict.ALLOW
+    assert decide(day.plan(), day.facts(hold_until=day.now + 1), POLICY, SETTINGS).retry_at == day.now + 1
 
 
 def test_five_groups_at_once_are_a_storm_even_before_anybody_folded_it(day):
