@@ -28,7 +28,8 @@ def write(folder: Path, files: Mapping[str, str]) -> list[Path]:
         for path in changed:
             before[path] = path.read_bytes() if path.exists() else None
             if path in staged:
-                os.replace(staged.pop(path), path)
+                os.replace(staged[path], path)
+                del staged[path]
             else:
                 path.unlink()
     except OSError:

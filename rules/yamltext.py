@@ -42,10 +42,16 @@ def _lines(value: Value, depth: int) -> list[str]:
 def _entry(key: str, item: Value, depth: int) -> list[str]:
     if _nested(item):
         return [key, *_lines(item, depth + 1)]
-    if isinstance(item, str) and "\n" in item and not item.startswith((" ", "\n")) and not item.endswith("\n"):
+    if isinstance(item, str) and "\n" in item and _is_block(item):
         pad = "  " * (depth + 1)
         return [f"{key} |-", *(pad + line if line else "" for line in item.split("\n"))]
     return [f"{key} {_scalar(item)}"]
+
+
+def _is_block(text: str) -> bool:
+    """Whether the text can stand as it is: no line of it would change how a parser reads the indentation."""
+    lines = text.split("\n")
+    return all(map(str.isprintable, lines)) and lines[0][:1] not in ("", " ") and bool(lines[-1].strip())
 
 
 def _nested(item: Value) -> bool:
@@ -59,8 +65,14 @@ def _scalar(item: Value) -> str:
         return json.dumps(item)
     if not isinstance(item, str):
         return "[]"
-    if (_PLAIN.match(item) and item.lower() not in _WORDS) or _DURATION.match(item):
+    if (_PLAIN.fullmatch(item) and item.lower() not in _WORDS) or _DURATION.fullmatch(item):
         return item
     if item.isprintable():
         return "'" + item.replace("'", "''") + "'"
-    return json.dumps(item)
+    return '"' + "".join(map(_escaped, item)) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return char if char.isprintable() else f"\\U{ord(char):08x}"
