@@ -40,9 +40,9 @@ class GovernanceDriver:
             return _stricter(args, observed)
         if change == "ceiling":
             return _lower(args, observed)
-        if change == "supervised":
-            return _supervised(args, observed)
-        raise Refused(f"govern changes strictness, ceiling or supervised, not {change!r}", reason="bad_args")
+        if change in ("supervised", "frozen"):
+            return _switched_on(change, args, observed)
+        raise Refused(f"govern changes strictness, ceiling, supervised or frozen, not {change!r}", reason="bad_args")
 
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
         if self._world.govern is None:
@@ -82,12 +82,12 @@ def _lower(args: Mapping[str, Any], observed: State) -> State:
     return {"ceiling": str(goal)}
 
 
-def _supervised(args: Mapping[str, Any], observed: State) -> State:
+def _switched_on(change: str, args: Mapping[str, Any], observed: State) -> State:
     if args.get("to", 1) not in (1, True):
-        raise Refused("supervised can only be set; a person releases it", reason="loosens")
-    if observed["supervised"]:
-        raise Refused("every change is supervised already", reason="at_limit")
-    return {"supervised": True}
+        raise Refused(f"{change} can only be set; a person releases it", reason="loosens")
+    if observed[change]:
+        raise Refused(f"{change} is set already", reason="at_limit")
+    return {change: True}
 
 
 def _whole(args: Mapping[str, Any], default: int, least: int, most: int) -> int:

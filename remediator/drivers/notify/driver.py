@@ -48,7 +48,11 @@ class NotifyDriver:
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext
     ) -> State:
-        message = context.message or f"{context.playbook_id}: {context.resource or target.name} wants a look"
+        message = (
+            context.message
+            or str(args.get("message", ""))
+            or f"{context.playbook_id}: {context.resource or target.name} wants a look"
+        )
         return {"told": list(self._books(target)), "message": _plain(message)}
 
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:

@@ -128,17 +128,24 @@ def _setting(target: Target, verb: Verb) -> Throttle | Pause:
 
 
 def _throttled(name: str, setting: Throttle, args: Mapping[str, Any], now: Value) -> Value:
-    factor = args.get("factor", 0.5)
-    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < 1:
-        raise Refused(f"throttle needs a factor between 0 and 1, not {factor!r}", reason="bad_args")
     if isinstance(now, str) or not math.isfinite(now):
         raise Permanent(f"the limit of {name} reads {now!r}, which is no number")
-    value: float = max(setting.min, now * factor)
+    asked = _asked(args, now)
+    value: float = max(setting.min, asked)
     if isinstance(now, int):
-        value = max(math.ceil(setting.min), math.floor(now * factor))
+        value = max(math.ceil(setting.min), math.floor(asked))
     if value >= now:
         raise Refused(f"the limit of {name} is {now} and may not be below {setting.min:g}", reason="at_limit")
     return value
+
+
+def _asked(args: Mapping[str, Any], now: float) -> float:
+    factor, to = args.get("factor"), args.get("to")
+    if isinstance(factor, int | float) and not isinstance(factor, bool) and to is None and 0 < factor < 1:
+        return now * factor
+    if isinstance(to, int | float) and not isinstance(to, bool) and factor is None and to >= 0:
+        return to
+    raise Refused("throttle needs a factor between 0 and 1, or `to`, a limit", reason="bad_args")
 
 
 def _same(one: Value, other: Value) -> bool:

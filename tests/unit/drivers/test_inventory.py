@@ -1,0 +1,102 @@
+"""An inventory's faults are found when it is loaded, all of them, each with its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalog.inventory import Inventory, Limits, Target
+from catalog.model import Catalog, PlaybookDefinition, PlaybookStep, Relation, Verb
+from remediator.drivers import builtin_driver, check_inventory
+
+HAPROXY = {"socket": "/run/h.sock", "backend": "api", "servers": {"api-1": "api-1"}}
+PROCESS = {"endpoint": "ipc:///run/c.sock", "watcher": "workers"}
+
+
+def playbook(verb: Verb, on: Relation, **args: float) -> PlaybookDefinition:
+    return PlaybookDefinition(
+        id=f"{verb}-{on}",
+        title="x",
+        tier="tier_2",
+        risk="low",
+        steps=(PlaybookStep(verb=verb, on=on, args=args),),
+        verified_by="metric",
+        if_ineffective="keep",
+    )
+
+
+CATALOG = Catalog(
+    metrics={},
+    playbooks={
+        each.id: each
+        for each in (
+            playbook(Verb.SHIFT, Relation.EDGE, factor=0.2),
+            playbook(Verb.START, Relation.STANDBY),
+            playbook(Verb.REPORT, Relation.GOVERNANCE),
+        )
+    },
+)
+
+
+def faults(**targets: dict[str, Any]) -> list[str]:
+    made = {name.replace("_", "-"): Target(name=name.replace("_", "-"), **body) for name, body in targets.items()}
+    return check_inventory(Inventory(targets=made), CATALOG)
+
+
+def test_a_good_inventory_has_none() -> None:
+    assert (
+        faults(
+            api={"driver": "process", "config": PROCESS, "edge": "lb", "standby": "spare"},
+            lb={"driver": "haproxy", "config": HAPROXY},
+            spare={"driver": "process", "config": PROCESS},
+        )
+        == []
+    )
+
+
+def test_an_unknown_driver_is_named_with_the_nearest_one() -> None:
+    assert faults(api={"driver": "haprxy"}) == ["targets.api.driver: unknown 'haprxy' (did you mean 'haproxy'?)"]
+
+
+def test_every_fault_of_a_configuration_is_listed_with_its_path() -> None:
+    found = faults(lb={"driver": "haproxy", "config": {"socket": "/s", "backend": "a b", "sevrers": {}}})
+    assert [fault.split(":")[0] for fault in found] == [
+        "targets.lb.config.backend",
+        "targets.lb.config.servers",
+        "targets.lb.config.sevrers",
+    ]
+
+
+def test_a_fault_never_repeats_what_was_configured() -> None:
+    secret = "postgresql://u:hunter2@h:not-a-port/x"
+    found = faults(db={"driver": "sql", "config": {"url": secret, "settings": {}, "password": "hunter2"}})
+    assert found
+    assert "hunter2" not in " ".join(found)
+
+
+def test_a_relation_to_nothing() -> None:
+    found = faults(
+        api={"driver": "process", "config": PROCESS, "edge": "lbb"}, lb={"driver": "haproxy", "config": HAPROXY}
+    )
+    assert found == ["targets.api.edge: unknown target 'lbb' (did you mean 'lb'?)"]
+
+
+def test_a_relation_to_a_target_that_cannot_do_what_playbooks_ask() -> None:
+    found = faults(api={"driver": "process", "config": PROCESS, "edge": "api"})
+    assert found == ["targets.api.edge: api is run by process, which cannot shift, and playbooks ask for that"]
+
+
+def test_limits_the_wrong_way_round() -> None:
+    found = faults(api={"driver": "process", "config": PROCESS, "limits": Limits(min=5, max=2)})
+    assert found == ["targets.api.limits: min 5 is above max 2"]
+
+
+def test_nobody_else_is_called_governance() -> None:
+    assert faults(governance={"driver": "process", "config": PROCESS})
+
+
+def test_grace_itself_is_served_by_its_own_drivers() -> None:
+    assert {verb: builtin_driver(verb) for verb in Verb if builtin_driver(verb)} == {
+        Verb.GOVERN: "governance",
+        Verb.REPORT: "postmortem",
+        Verb.NOTIFY: "notify",
+    }
