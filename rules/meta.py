@@ -93,16 +93,27 @@ ALERTS: tuple[MetaAlert, ...] = (
 )
 
 
+def span(alert: MetaAlert, scale: TimeScale) -> float:
+    """Seconds of the range that the alert looks back over, at this scale."""
+    return max(alert.span * _factor(scale), 4 * scale.scrape_interval())
+
+
+def hold(alert: MetaAlert, scale: TimeScale) -> float:
+    """Seconds for which the alert must hold before it fires, at this scale; 0 for at once."""
+    return max(alert.hold * _factor(scale), 2 * scale.scrape_interval()) if alert.hold else 0.0
+
+
+def _factor(scale: TimeScale) -> float:
+    return 0.1 if scale.drill else scale.factor
+
+
 def meta_group(scale: TimeScale, docs: str) -> dict[str, Value]:
     """The group `grace.meta`, and `GraceHandling`: no call for anybody, but what silences people's alerts meanwhile."""
-    scrape = scale.scrape_interval()
-    factor = 0.1 if scale.drill else scale.factor
     rules: list[Value] = []
     for alert in ALERTS:
-        span = max(alert.span * factor, 4 * scrape)
-        rule: dict[str, Value] = {"alert": alert.name, "expr": alert.expr.replace("SPAN", duration(span))}
+        rule: dict[str, Value] = {"alert": alert.name, "expr": alert.expr.replace("SPAN", duration(span(alert, scale)))}
         if alert.hold:
-            rule["for"] = duration(max(alert.hold * factor, 2 * scrape))
+            rule["for"] = duration(hold(alert, scale))
         rule["labels"] = {"severity": alert.severity.value, "category": "grace", "audience": "people"}
         rule["annotations"] = {
             "summary": alert.summary,
@@ -122,4 +133,4 @@ def meta_group(scale: TimeScale, docs: str) -> dict[str, Value]:
             },
         }
     )
-    return {"name": "grace.meta", "interval": duration(scrape), "rules": rules}
+    return {"name": "grace.meta", "interval": duration(scale.scrape_interval()), "rules": rules}

@@ -9,6 +9,7 @@ from catalog.model import Catalog, MetricCatalogEntry, TimeScale
 from rules.compile import header
 from rules.groups import OUT_OF_BAND, STALE_ALERT, clock
 from rules.lives import LIVES, Told, severities, stale
+from rules.metatests import meta_test
 from rules.promql import duration, number
 from rules.rigs import STALE, Played, Point, levels, rig
 from rules.yamltext import Value, dump
@@ -17,8 +18,8 @@ _UP = '{job="grace-exporter",instance="exporter"}'
 
 
 def test_files(catalog: Catalog, scale: TimeScale) -> dict[str, str]:
-    """One promtool file per metric, by relative name: promtool ignores a group's interval, so each has its own."""
-    files = {}
+    """One promtool file per metric, since promtool ignores a group's interval, and one for Grace itself."""
+    files = {"tests/grace.yml": dump(meta_test(scale), header(catalog))}
     for metric in catalog.enabled:
         value = metric_test(metric, scale)
         files[f"tests/{metric.id}.yml"] = dump(value, header(catalog))
