@@ -13,18 +13,22 @@ from rich.console import Console
 
 from catalog.config import GraceConfig
 from catalog.fault import CatalogError
-from catalog.load import load_catalog
+from catalog.load import load_catalog, load_inventory
 from catalog.model import TimeScale
 from remediator.cli.client import find_place
+from remediator.clock import SystemClock
 from stack import render
 from stack import status as status_module
 from stack.display import display_for
+from stack.doctor import Finding, Setup, examine
 from stack.ports import Ports
 from stack.problem import Unusable
 from stack.status import Status
 from stack.tools import REQUIREMENTS, ToolsMissing, find_all, tools_folder
 from stack.up import Request, run
 
+NOT_RIGHT = 1
+"""Exit code where the thing asked about is not right."""
 UNUSABLE = 2
 """Exit code where an input, port, disk, lock or program cannot be used."""
 PORT = click.IntRange(0, 65535)
@@ -100,6 +104,33 @@ async def _status(config: GraceConfig) -> Status:
         raise CannotUse(str(error)) from error
     async with aiohttp.ClientSession() as http:
         return await status_module.StatusReader(config, catalog, http).read()
+
+
+@click.command()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder; else .grace.")
+@click.option("--config", type=click.Path(path_type=Path), help="grace.yml; else $GRACE_CONFIG, else ./grace.yml.")
+@json_option
+def doctor(data: Path | None, config: Path | None, as_json: bool) -> None:
+    """Say what is missing or misconfigured, and how to mend it. Exit code 1 where something is."""
+    findings = asyncio.run(_examined(find_place(config, data, None).config))
+    if as_json:
+        click.echo(json.dumps({"findings": [finding.as_json() for finding in findings if finding.is_wrong]}, indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{'WRONG' if finding.is_wrong else 'ok   '}  {finding.check:<16}  {finding.problem}".rstrip())
+            if finding.mend:
+                click.echo(f"{'':<25}→ {finding.mend}")
+    if any(finding.is_wrong for finding in findings):
+        raise SystemExit(NOT_RIGHT)
+
+
+async def _examined(config: GraceConfig) -> list[Finding]:
+    try:
+        catalog, inventory = load_catalog(config.catalog), load_inventory(config.inventory)
+    except CatalogError as error:
+        raise CannotUse(str(error)) from error
+    async with aiohttp.ClientSession() as http:
+        return await examine(Setup(config, catalog, inventory, SystemClock(), http))
 
 
 @click.command()
