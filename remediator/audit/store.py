@@ -89,7 +89,7 @@ class LedgerFile:
         return rows[::-1]
 
     def rest(self) -> None:
-        """Let go of the snapshot until `refresh`: while one is held, a WAL file cannot be folded back and only grows."""
+        """Let go of the snapshot until `refresh`: while one is held, a WAL file cannot be folded back, only grow."""
         self._connection.execute("COMMIT")
 
     def refresh(self) -> None:

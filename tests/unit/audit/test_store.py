@@ -136,8 +136,9 @@ def sweep(ledger, places: list[int], chance: random.Random) -> None:
     keys, notes = read_keys(ledger.key), list(read_notes(ledger.checkpoints))
     for place in places:
         value = chance.choice([original[place] ^ 1 << chance.randrange(8), chance.randrange(256)])
-        # Where a row says NULL its type code is 0; 10 and 11 are reserved, and SQLite reads them as NULL too.
-        if value == original[place] or (original[place] == 0 and value in (10, 11)):
+        # A value that takes no room has type code 0. SQLite reads 10 and 11 as the same, and for the number of a row,
+        # which it keeps elsewhere, 8 to 13 too: such a byte says nothing, so changing it changes nothing that is read.
+        if value == original[place] or (original[place] == 0 and value in range(8, 14)):
             continue
         changed = bytearray(original)
         changed[place] = value
