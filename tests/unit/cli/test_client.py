@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +116,15 @@ def test_ids_cannot_leave_their_path(shell: Any) -> None:
 
 def test_proxies_of_the_environment_are_not_used(shell: Any) -> None:
     shell.fake.answers["GET /api/v1/incidents"] = (200, EMPTY)
-    assert shell.grace("incidents", http_proxy="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9").exit_code == 0
+    # A process of its own: urllib reads the environment when it is imported.
+    result = subprocess.run(
+        [sys.executable, "-m", "grace", "incidents", "--data", str(shell.folder / ".grace")],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "http_proxy": "http://127.0.0.1:9", "no_proxy": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stdout) == (0, "no incidents\n"), result.stderr
 
 
 @pytest.mark.parametrize(
