@@ -5,7 +5,7 @@ import re
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.load import load_catalog
@@ -35,12 +35,14 @@ def naive(metric_bands: Bands, value: float) -> list[Band]:
     return found
 
 
+@settings(deadline=None)
 @given(st.sampled_from(METRICS), st.floats(allow_nan=False, allow_infinity=False))
 def test_every_finite_float_lies_in_exactly_one_band(metric: object, value: float) -> None:
     metric_bands = metric.bands  # type: ignore[attr-defined]
     assert naive(metric_bands, value) == [metric_bands.of(value)]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(METRICS), st.integers(-3, 3), st.sampled_from(["warning", "critical"]))
 def test_also_next_to_the_edges(metric: object, steps: int, which: str) -> None:
     metric_bands = metric.bands  # type: ignore[attr-defined]
@@ -115,6 +117,7 @@ def test_every_overlap_and_gap_is_said_at_once() -> None:
     assert str(raised.value).count(";") == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(10**6), 10**6), min_size=4, max_size=4, unique=True), st.integers(0, 6))
 def test_written_and_read_back(edges: list[int], digits: int) -> None:
     a, b, c, d = (Decimal(edge).scaleb(-digits) for edge in sorted(edges))

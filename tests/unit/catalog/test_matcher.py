@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.matcher import MAX_VALUE, Matcher, check_expression, parse_matchers
@@ -51,12 +51,14 @@ def test_what_it_does_not(text: str, said: str) -> None:
         parse_matchers(text)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=20), st.sampled_from(["=", "!="]), st.text(max_size=20))
 def test_written_and_read_back(name: str, operator: str, value: str) -> None:
     matcher = Matcher(name, operator, value)
     assert parse_matchers(str(matcher)) == (matcher,)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

@@ -28,6 +28,10 @@ trees = st.recursive(
 )
 
 
+relaxed = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+"""No deadline: how long an example takes says nothing on a busy machine."""
+
+
 def refused(load: Callable[[Path], object], path: Path) -> tuple[Fault, ...] | None:
     try:
         load(path)
@@ -46,22 +50,25 @@ def loads_or_refuses(data: bytes) -> None:
             assert all(fault.message and "\n" not in str(fault) for fault in faults or ())
 
 
+@relaxed
 @given(st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
     loads_or_refuses(data)
 
 
+@relaxed
 @given(st.text(max_size=200))
 def test_any_text(text: str) -> None:
     loads_or_refuses(text.encode("utf-8", "surrogatepass"))
 
 
+@relaxed
 @given(trees)
 def test_any_structure(tree: object) -> None:
     loads_or_refuses(yaml.safe_dump(tree, allow_unicode=True).encode())
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=150)
+@relaxed
 @given(st.sampled_from(SOURCES), st.data())
 def test_shipped_files_with_something_changed(source: str, data: st.DataObject) -> None:
     begin = data.draw(st.integers(0, len(source)))
