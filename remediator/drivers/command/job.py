@@ -60,12 +60,32 @@ class Job:
 
         On timeout and cancellation the whole group is killed. Raises Refused or Permanent where it cannot be started.
         """
+        # A pipe of our own: asyncio's would make the end of the process wait for whoever inherited its output.
+        read_end, write_end = os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
+            process = await self._start(write_end, keep_open)
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        output = asyncio.create_task(_keep(read_end, log, self.output_limit), name=f"output of {self.argv[0]}")
+        try:
+            with suppress(ProcessLookupError):
+                self.limits.apply(process.pid)
+            async with asyncio.timeout(self.timeout):
+                return await process.wait()
+        finally:
+            await _kill_group(process)
+            await _finished(output)
+
+    async def _start(self, output: int, keep_open: int) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
                 *self.argv,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=output,
+                stderr=output,
                 env=dict(self.env),
                 cwd=self.cwd,
                 start_new_session=True,
@@ -77,29 +97,26 @@ class Job:
             raise Refused(f"may not run {self.argv[0]}: {error.strerror}", reason="permission") from error
         except (OSError, ValueError, KeyError) as error:
             raise Permanent(f"{self.argv[0]} cannot be run: {error}") from error
-        output = asyncio.create_task(_keep(process, log, self.output_limit), name=f"output of {self.argv[0]}")
-        try:
-            with suppress(ProcessLookupError):
-                self.limits.apply(process.pid)
-            async with asyncio.timeout(self.timeout):
-                return await process.wait()
-        finally:
-            await _kill_group(process)
-            await _finished(output)
 
 
-async def _keep(process: asyncio.subprocess.Process, log: Path, limit: int) -> None:
+async def _keep(read_end: int, log: Path, limit: int) -> None:
     """Copy the output to the log; beyond the limit it is read and dropped, so that the job never blocks."""
-    assert process.stdout is not None
-    kept = 0
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        while part := await process.stdout.read(65536):
-            if kept < limit:
-                file.write(part[: limit - kept])
-                if kept + len(part) > limit:
-                    file.write(_CUT)
-            kept += len(part)
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", buffering=0)
+    )
+    try:
+        kept = 0
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            while part := await reader.read(65536):
+                if kept < limit:
+                    file.write(part[: limit - kept])
+                    if kept + len(part) > limit:
+                        file.write(_CUT)
+                kept += len(part)
+    finally:
+        transport.close()
 
 
 async def _finished(output: asyncio.Task[None]) -> None:
