@@ -49,6 +49,9 @@ def test_each_metric_has_its_recording_rule(tmp_path: Path) -> None:
     for metric in load_catalog([tmp_path / "in" / "catalog.yaml"]).metrics.values():
         if metric.source.collector == "prometheus":
             assert metric.derive.series in recorded  # type: ignore[union-attr]
+    assert recorded["grace_imported:host_cpu_busy:value"].startswith(
+        "max by (resource) (label_replace(instance:cpu_busy"
+    )
     value = recorded["grace_imported:host_filesystem_almost_full:value"]
     assert value.startswith("min by (resource) (label_replace((node_filesystem_avail_bytes")
     assert "node_filesystem_readonly" in value
