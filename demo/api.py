@@ -14,9 +14,9 @@ from aiohttp import web
 from demo.faults import FaultFile
 from exporter.middleware.aiohttp import instrument
 
-UPSTREAM_SECONDS = 0.010
+UPSTREAM_SECONDS = 0.005
 """How long the dependency takes when it is well."""
-CPU_SECONDS = 0.002
+CPU_SECONDS = 0.0015
 """CPU time of one request when the shard is well."""
 
 _BLOCK = bytes(64 * 1024)

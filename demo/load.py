@@ -19,8 +19,8 @@ import aiohttp
 
 CALLS = 3
 """Calls of one page."""
-STAGGER = 0.03
-"""Seconds between the starts of a page's calls."""
+STAGGER = 0.035
+"""Seconds between the starts of a page's calls: far more than a healthy call takes, far less than a slow one."""
 PERIOD = 0.25
 """Seconds between the starts of pages, while they are answered fast."""
 PATIENCE = 0.35

@@ -12,7 +12,9 @@ AT_START = {"workers": 2, "standby": 0}
 
 def pool_config(place: Layout) -> str:
     """circus.ini: two watchers whose process counts can be set through the endpoint; survivors keep their pids."""
-    command = shlex.join([sys.executable, "-m", "demo.worker", "--db", str(place.tasks), "--faults", str(place.faults)])
+    command = shlex.join(
+        [sys.executable, "-P", "-m", "demo.worker", "--db", str(place.tasks), "--faults", str(place.faults)]
+    )
     watchers = "\n".join(
         f"""
 [watcher:{name}]

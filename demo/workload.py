@@ -22,8 +22,10 @@ from demo.tasks import DEPTH, LIVE, TaskTable
 
 LEARNING_INTERVAL = 300.0
 """Seconds between measurements of learning.*, at full scale."""
-SHARD_CORES = 0.5
-"""What one shard may use of the machine: its CPU utilization is a share of this."""
+SHARD_CORES = 0.2
+"""What one shard may use of the machine: its CPU utilization is a share of this.
+
+So little that the fault which fills it leaves the machine, and whatever else runs on it, room."""
 SHARD_MEMORY = 512 * 1024 * 1024
 
 
@@ -82,7 +84,7 @@ def processes(data: Path, haproxy: Path, ports: Ports, scale: TimeScale) -> list
         ),
         Process(
             name="pool",
-            argv=(sys.executable, "-m", "circus.circusd", "--log-level", "warning", str(place.pool_config)),
+            argv=(*_PYTHON, "-m", "circus.circusd", "--log-level", "warning", str(place.pool_config)),
             cwd=place.root,
             env=_ENVIRONMENT,
             ready_socket=place.pool_socket,
@@ -104,7 +106,7 @@ def inventory(data: Path) -> dict[str, Any]:
         {"name": shard, "pidfile": str(place.shard_pidfile(shard)), "control": str(place.shard_control(shard))}
         for shard in SHARDS
     ]
-    analysis = [sys.executable, "-m", "demo.trust_analysis", "--db", str(place.learning), "--report", "{report}"]
+    analysis = [*_PYTHON, "-m", "demo.trust_analysis", "--db", str(place.learning), "--report", "{report}"]
     return {
         "targets": {
             "api": {
@@ -241,13 +243,15 @@ def exporter_collectors(data: Path, remediator_url: str = "http://127.0.0.1:9782
     }
 
 
+# -P: a folder called `demo` where a program runs is data, not to be imported.
+_PYTHON = (sys.executable, "-P")
 _ENVIRONMENT: Mapping[str, str] = {"PYTHONUNBUFFERED": "1"}
 
 
 def _shard(place: Layout, shard: str, agent_port: int) -> Process:
     return Process(
         name=shard,
-        argv=(sys.executable, "-m", "gunicorn", "-c", "python:demo.shard", "demo.api:application()"),
+        argv=(*_PYTHON, "-m", "gunicorn", "-c", "python:demo.shard", "demo.api:application()"),
         cwd=place.root,
         env={
             **_ENVIRONMENT,
@@ -265,7 +269,7 @@ def _shard(place: Layout, shard: str, agent_port: int) -> Process:
 def _python(place: Layout, module: str, *arguments: str, after: tuple[str, ...] = ()) -> Process:
     return Process(
         name=module,
-        argv=(sys.executable, "-m", f"demo.{module}", *arguments),
+        argv=(*_PYTHON, "-m", f"demo.{module}", *arguments),
         cwd=place.root,
         env=_ENVIRONMENT,
         after=after,

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, multiprocess
 
 from demo import faults
 from demo.layout import tidy
+from demo.workload import SHARD_CORES
 from tests.integration.demo.runner import Workload, until
 
 SHARDS = ("api-1", "api-2")
@@ -52,7 +53,7 @@ def statuses(workload: Workload, since: float) -> list[float]:
 
 
 def cpu_share(workload: Workload, shard: str, count: int) -> float:
-    """CPU seconds of the shard's processes over what half a core gives, while that many calls are made."""
+    """CPU seconds of the shard's processes over what it may use, while that many calls are made."""
     master = psutil.Process(int(workload.place.shard_pidfile(shard).read_text()))
 
     def used() -> float:
@@ -60,7 +61,7 @@ def cpu_share(workload: Workload, shard: str, count: int) -> float:
 
     since, began, before = time.time(), time.monotonic(), used()
     until(f"{count} calls", lambda: len(calls(workload, since)) >= count, 40)
-    return (used() - before) / (time.monotonic() - began) / 0.5
+    return (used() - before) / (time.monotonic() - began) / SHARD_CORES
 
 
 def column(workload: Workload, shard: str, name: str) -> str:

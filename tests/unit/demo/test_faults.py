@@ -19,7 +19,7 @@ def test_without_a_file_all_is_well(tmp_path: Path) -> None:
 def test_a_fault_has_its_fixed_size(tmp_path: Path) -> None:
     path = tmp_path / "faults.json"
     fault = inject(path, "cpu", 12.0)
-    assert (fault.since, fault.word("shard"), fault.number("cpu_seconds")) == (12.0, "api-1", 0.12)
+    assert (fault.since, fault.word("shard"), fault.number("cpu_seconds")) == (12.0, "api-1", 0.048)
     assert read(path) == {"cpu": fault}
 
 
