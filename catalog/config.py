@@ -27,12 +27,20 @@ class LedgerConfig(Frozen):
     """SQLAlchemy URL (`sqlite:///PATH`, `postgresql://…`); `<data_dir>/ledger.db` where absent."""
 
 
-class PrometheusConfig(Frozen):
+class PeerCredentials(Frozen):
+    """How Grace proves itself to a peer: a bearer token, or a user with a password; in files, read again at use."""
+
+    bearer_token_file: FilePath | None = None
+    username: str = ""
+    password_file: FilePath | None = None
+
+
+class PrometheusConfig(PeerCredentials):
     url: str = "http://127.0.0.1:9090"
     timeout: Seconds = 10.0
 
 
-class AlertmanagerConfig(Frozen):
+class AlertmanagerConfig(PeerCredentials):
     url: str = "http://127.0.0.1:9093"
     receiver: str = "grace"
     reconcile_every: Seconds = 30.0
@@ -69,6 +77,8 @@ class GraceConfig(Frozen):
     alertmanager: AlertmanagerConfig = AlertmanagerConfig()
     remediator_url: str = "http://127.0.0.1:9782"
     """Where the command line and the exporter find the remediator."""
+    hosts: tuple[str, ...] = ()
+    """Further names by which the remediator is reached; a request with another Host header is refused."""
     exporter_url: str = "http://127.0.0.1:9781"
     notify: tuple[NotifyChannel, ...] = ()
     auth: AuthConfig = AuthConfig()

@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import sqlalchemy as sa
 import structlog
 from aiohttp import web
 
-from catalog.config import GraceConfig
+from catalog.config import GraceConfig, PeerCredentials
 from catalog.fault import CatalogError
 from catalog.load import load_catalog, load_config, load_inventory, load_policy
 from remediator.alertmanager import Alertmanager
@@ -29,6 +30,7 @@ from remediator.audit.verify import verify
 from remediator.auth.requests import authentication, needs, open_to_all
 from remediator.auth.tokens import Role, first_tokens
 from remediator.clock import Clock, SystemClock
+from remediator.credentials import Credentials
 from remediator.drivers import DRIVERS, check_inventory
 from remediator.drivers.base import State, World
 from remediator.ledger import incidents, settings
@@ -110,8 +112,12 @@ async def running(
                 catalog=catalog,
                 inventory=inventory,
                 policy=policy,
-                prometheus=Prometheus(session, config.prometheus.url, config.prometheus.timeout),
-                alertmanager=Alertmanager(session, config.alertmanager.url),
+                prometheus=Prometheus(
+                    session, config.prometheus.url, config.prometheus.timeout, _credentials(config.prometheus)
+                ),
+                alertmanager=Alertmanager(
+                    session, config.alertmanager.url, credentials=_credentials(config.alertmanager)
+                ),
                 drivers={},
                 checkpointer=checkpointer,
                 owner=f"{socket.gethostname()}:{os.getpid()}:{new_id('own')}",
@@ -160,7 +166,7 @@ def _web(services: Services, metrics: Metrics, reload: Callable[[], None]) -> we
     parts = services.parts
     application = web.Application(
         client_max_size=parts.config.max_body_bytes,
-        middlewares=[faults, authentication(services.tokens, parts.clock)],
+        middlewares=[faults, authentication(services.tokens, parts.clock, hosts=_hosts(parts.config))],
     )
     application[SERVICES] = services
     for method, path, handler in ROUTES:
@@ -193,6 +199,16 @@ def _web(services: Services, metrics: Metrics, reload: Callable[[], None]) -> we
     application.router.add_get("/metrics", exposition)
     application.router.add_post("/-/reload", again)
     return application
+
+
+def _credentials(peer: PeerCredentials) -> Credentials:
+    return Credentials(peer.bearer_token_file, peer.username, peer.password_file)
+
+
+def _hosts(config: GraceConfig) -> tuple[str, ...]:
+    """Names this server goes by: those that are configured, and that by which its own clients find it."""
+    own = urlsplit(config.remediator_url).hostname
+    return (*config.hosts, *([own] if own else []))
 
 
 def _reload(parts: Parts, config_file: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -29,12 +30,14 @@ from remediator.pipeline import act, hand
 from remediator.pipeline.decide import current_settings, settings_json
 from remediator.pipeline.parts import Parts
 from remediator.problem import problem
-from remediator.webhook.payload import Alert, PayloadError, parse
+from remediator.webhook.payload import Alert, Payload, PayloadError, parse
 
 T = TypeVar("T")
 MOST = 500
 """Largest page of a list."""
 LONGEST_REASON = 2000
+LARGE = 256 * 1024
+"""Bytes of a payload from which on it is parsed beside the event loop."""
 CLOSABLE = frozenset(set(IncidentState) - {IncidentState.ACTING, IncidentState.VERIFYING, IncidentState.CLOSED})
 
 
@@ -55,6 +58,8 @@ class Services:
 
 
 SERVICES = web.AppKey("services", Services)
+_STATUS = {"unknown": 404, "unknown_target": 404, "role": 403}
+"""HTTP status of a refusal by its reason; 409 for every other."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -66,7 +71,7 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     except BadRequest as bad:
         return problem(400, "Bad request", str(bad))
     except Refused as refusal:
-        return problem(404 if refusal.reason == "unknown" else 409, "Refused", str(refusal))
+        return problem(_STATUS.get(refusal.reason, 409), "Refused", str(refusal))
     except (LedgerUnavailable, Transient) as error:
         return problem(503, "Not available", str(error), headers={"Retry-After": "1"})
     except GraceError as error:
@@ -91,7 +96,7 @@ async def post_alerts(request: web.Request) -> web.Response:
         limit = services.parts.config.max_body_bytes
         return problem(413, "Too large", f"a payload may have {limit} bytes (max_body_bytes)")
     try:
-        payload = parse(body, request.content_type)
+        payload = await _parsed(body, request.headers.get("Content-Type"))
     except PayloadError as bad:
         why = f"{bad.title}: {bad.detail}"
         await services.parts.ledger.write(lambda tx: alerts.quarantine_body(tx, why, body))
@@ -104,6 +109,13 @@ async def post_alerts(request: web.Request) -> web.Response:
     services.counted("deduplicated", len(rows) - stored)
     services.parts.wake()
     return web.json_response({"accepted": stored, "duplicates": len(rows) - stored}, status=202)
+
+
+async def _parsed(body: bytes, content_type: str | None) -> Payload:
+    if len(body) < LARGE:
+        return parse(body, content_type)
+    # Long enough to hold up everybody else's request.
+    return await asyncio.to_thread(parse, body, content_type)
 
 
 def _row(alert: Alert) -> dict[str, Any]:

@@ -275,7 +275,7 @@ def _prepare(engine: Engine, path: Path) -> None:
             found = int(row[0]) if row else 0
             if found > schema.VERSION:
                 raise LedgerRefused(
-                    f"{path} was written by a newer Grace (schema {found}, this one knows {schema.VERSION}): upgrade Grace"
+                    f"{path} was written by a newer Grace (schema {found}; this one knows {schema.VERSION}): upgrade"
                 )
             return
         schema.metadata.create_all(connection)

@@ -146,7 +146,7 @@ def next_wake(connection: Connection) -> float | None:
 
 
 def claim(tx: Tx, incident_id: str, owner: str, lease: float) -> Incident | None:
-    """Take an incident that is due, for `lease` seconds; None when somebody was faster. Every claim raises the fence."""
+    """Take an incident that is due for `lease` seconds; None when somebody was faster. Each claim raises the fence."""
     taken = tx.execute(
         sa.update(incidents)
         .where(
