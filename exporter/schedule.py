@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
@@ -80,14 +82,19 @@ class Schedule:
         except CollectError as error:
             outcome = str(error)
         except Exception as error:  # One collector's fault, whatever it is, must not end the others.
-            log.debug("collector raised", collector=key[0], probe=key[1], exc_info=True)
-            outcome = f"{type(error).__name__} in the collector"
+            # Its words may quote what it read, a secret too: where it happened is enough.
+            outcome = f"{type(error).__name__} in the collector ({_place(error)})"
         took = loop.time() - begun
         if isinstance(outcome, str):
             if self.snapshot.failed(key, outcome, took):
                 log.warning("collector failed", collector=key[0], probe=key[1], reason=outcome)
         elif self.snapshot.succeeded(key, probe, outcome, at, took):
             log.info("collector recovered", collector=key[0], probe=key[1])
+
+
+def _place(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 def _keyed(collectors: dict[str, Collector]) -> list[tuple[Key, Probe]]:

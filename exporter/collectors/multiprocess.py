@@ -187,6 +187,8 @@ class Directory:
             }
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise CollectError(f"{file.path}: {error.strerror}") from error
         except ValueError as error:
             raise CollectError(f"{file.path} is damaged ({error}); remove it when its worker has ended") from error
 

@@ -29,7 +29,7 @@ def folder_usage(path: Path, quota_bytes: int) -> float:
         raise CollectError(f"{path} is not a folder")
     total = 0
     seen: set[tuple[int, int]] = set()
-    for folder, _, names in os.walk(path):
+    for folder, _, names in os.walk(path, onerror=_unreadable):
         for name in names:
             try:
                 status = os.lstat(os.path.join(folder, name))
@@ -41,3 +41,9 @@ def folder_usage(path: Path, quota_bytes: int) -> float:
                 seen.add((status.st_dev, status.st_ino))
             total += status.st_size
     return total / quota_bytes
+
+
+def _unreadable(error: OSError) -> None:
+    # A folder that went away meanwhile holds nothing; one that may not be read would be counted as empty.
+    if not isinstance(error, FileNotFoundError):
+        raise CollectError(f"{error.filename}: {error.strerror}") from error

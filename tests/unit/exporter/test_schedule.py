@@ -1,0 +1,427 @@
+"""One probe's fault is nobody else's: every kind of collector, with every kind of fault, over real sources."""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+
+from catalog.model import Catalog
+from exporter.blocking import Blocking
+from exporter.collectors import COLLECTORS
+from exporter.collectors.base import CollectError, Pace, Probe, Setting
+from exporter.config import ExporterConfig
+from exporter.exposition import Format
+from exporter.families import Reading, Sample, family, labels_of
+from exporter.schedule import Schedule
+from exporter.snapshot import Snapshot
+
+TIMING = {"interval": "50ms", "timeout": "300ms"}
+SLOW = 0.1
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for the condition, or fail."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  (states of the outside world give no event)
+            await asyncio.sleep(0.01)
+
+
+class Rig:
+    """A real source, and what can befall it. `slow` answers late but in time; every other fault lasts until `back`."""
+
+    config: dict[str, Any]
+    series: str
+
+    async def start(self) -> None: ...
+    async def hang(self) -> None: ...
+    async def raises(self) -> None: ...
+    async def slow(self) -> None: ...
+    async def wrong(self) -> None: ...
+    async def gone(self) -> None: ...
+    async def back(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class SqlRig(Rig):
+    """A view that answers, never ends, takes its time, says nonsense, or is not there."""
+
+    series = "grace_executor_queue_depth"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "tasks.db"
+        self.config = {
+            "collector": "sql",
+            "url": f"sqlite:///{self.path}",
+            "queries": [
+                {
+                    "metric_ids": ["executor.queue_depth"],
+                    "resource": "workers",
+                    "sql": "SELECT depth FROM queue",
+                    "values": {"grace_executor_queue_depth": "depth"},
+                }
+            ],
+        }
+
+    def view(self, select: str) -> None:
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None, timeout=10)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("DROP VIEW IF EXISTS queue")
+            connection.execute(f"CREATE VIEW queue AS {select}")
+
+    async def start(self) -> None:
+        self.view("SELECT 3 AS depth")
+
+    async def hang(self) -> None:
+        self.view("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) AS depth FROM n")
+
+    async def raises(self) -> None:
+        self.view("SELECT abs(-9223372036854775807 - 1) AS depth")
+
+    async def slow(self) -> None:
+        limit = "LIMIT 150000"
+        self.view(
+            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n {limit}) SELECT count(*) AS depth FROM n"
+        )
+
+    async def wrong(self) -> None:
+        self.view("SELECT 'many' AS depth")
+
+    async def gone(self) -> None:
+        self.path.rename(self.path.with_suffix(".away"))
+
+    async def back(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.path.with_suffix(".away").rename(self.path)
+        self.view("SELECT 4 AS depth")
+
+
+class FileRig(Rig):
+    """A file that can be swapped for a pipe nobody writes into, a folder, or nonsense."""
+
+    file: Path
+    content: bytes
+
+    async def start(self) -> None:
+        self.file.write_bytes(self.content)
+
+    def clear(self) -> None:
+        if self.file.is_fifo():
+            # Whoever hangs in it reads an end of file.
+            with contextlib.suppress(OSError):
+                os.close(os.open(self.file, os.O_WRONLY | os.O_NONBLOCK))
+            self.file.unlink()
+        elif self.file.is_dir():
+            self.file.rmdir()
+        else:
+            self.file.unlink(missing_ok=True)
+
+    async def hang(self) -> None:
+        self.clear()
+        os.mkfifo(self.file)
+
+    async def raises(self) -> None:
+        self.clear()
+        self.file.mkdir()
+
+    async def slow(self) -> None:
+        await self.hang()
+
+        def write_late() -> None:
+            time.sleep(SLOW)
+            self.file.write_bytes(self.content)
+
+        writer = threading.Thread(target=write_late)
+        writer.start()
+        await asyncio.to_thread(writer.join)
+        await self.back()
+
+    async def wrong(self) -> None:
+        self.clear()
+        self.file.write_bytes(b"\xff" * 64)
+
+    async def gone(self) -> None:
+        self.clear()
+
+    async def back(self) -> None:
+        self.clear()
+        self.file.write_bytes(self.content)
+
+    async def stop(self) -> None:
+        self.clear()
+
+
+class PsutilRig(FileRig):
+    series = "grace_host_memory_utilization_ratio"
+
+    def __init__(self, path: Path) -> None:
+        self.file, self.content = path / "api.pid", str(os.getpid()).encode()
+        host = {"resource": "api-1", "pidfile": str(self.file), "cores": 1, "memory_bytes": 2**30}
+        self.config = {"collector": "psutil", "hosts": [host], "metric_ids": ["infra.memory_utilization"]}
+
+
+class MultiprocessRig(FileRig):
+    series = "grace_http_requests_total"
+
+    def __init__(self, path: Path) -> None:
+        script = f"import sys\nheld = open({str(path / 'held')!r}, 'w+b')\nimport mmap\nheld.truncate(4096)\n"
+        script += "kept = mmap.mmap(held.fileno(), 4096)\nprint(flush=True)\nsys.stdin.read()\n"
+        self.worker = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.worker.stdout is not None
+        self.worker.stdout.readline()
+        directory = path / "multiproc"
+        directory.mkdir()
+        # What tells that the worker lives: a file of its own that it holds open.
+        os.link(path / "held", directory / f"gauge_livesum_{self.worker.pid}.db")
+        self.file = directory / f"counter_{self.worker.pid}.db"
+        written = MmapedDict(str(path / "written"))
+        written.write_value(mmap_key("grace_http_requests", "grace_http_requests_total", [], [], "Help."), 5.0, 0.0)
+        written.close()
+        self.content = (path / "written").read_bytes()[:4096]
+        self.directory = directory
+        self.config = {
+            "collector": "multiprocess",
+            "resource": "api",
+            "metric_ids": ["api.request_rate"],
+            "directories": [{"path": str(directory)}],
+        }
+
+    async def gone(self) -> None:
+        self.directory.rename(self.directory.with_name("away"))
+
+    async def back(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.directory.with_name("away").rename(self.directory)
+        await super().back()
+
+    async def stop(self) -> None:
+        await super().stop()
+        assert self.worker.stdin is not None
+        assert self.worker.stdout is not None
+        self.worker.stdin.close()
+        self.worker.stdout.close()
+        self.worker.wait()
+
+
+class RemediatorRig(Rig):
+    """A server that does to every request what `behave` does."""
+
+    series = "grace_autonomy_approvals_pending"
+
+    def __init__(self, _: Path) -> None:
+        self.behave: Callable[[], Awaitable[web.Response]] = self.answer
+        self.released = asyncio.Event()
+        self.port = 0
+        self.runner: web.AppRunner | None = None
+
+    async def answer(self) -> web.Response:
+        return web.json_response({"autonomy": {"verified_runs": 2, "plan_success_ratio": None, "approvals_pending": 1}})
+
+    async def start(self) -> None:
+        async def handle(_: web.Request) -> web.Response:
+            return await self.behave()
+
+        app = web.Application()
+        app.router.add_get("/api/v1/status", handle)
+        self.runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self.runner.setup()
+        site = web.TCPSite(self.runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self.runner.addresses[0][1]
+        url = f"http://127.0.0.1:{self.port}/api/v1/status"
+        self.config = {"collector": "remediator", "url": url, "metric_ids": ["autonomy.approvals_pending"]}
+
+    async def hang(self) -> None:
+        async def never() -> web.Response:
+            await self.released.wait()
+            return web.Response()
+
+        self.behave = never
+
+    async def raises(self) -> None:
+        async def fail() -> web.Response:
+            return web.Response(status=500)
+
+        self.behave = fail
+
+    async def slow(self) -> None:
+        async def late() -> web.Response:
+            await asyncio.sleep(SLOW)
+            return await self.answer()
+
+        self.behave = late
+
+    async def wrong(self) -> None:
+        async def nonsense() -> web.Response:
+            return web.Response(text='{"autonomy": {"approvals_pending": "many"}}')
+
+        self.behave = nonsense
+
+    async def gone(self) -> None:
+        await self.stop()
+
+    async def back(self) -> None:
+        self.released.set()
+        self.behave = self.answer
+        if self.runner is None:
+            await self.start()
+
+    async def stop(self) -> None:
+        self.released.set()
+        if self.runner is not None:
+            await self.runner.cleanup()
+            self.runner = None
+
+
+RIGS: dict[str, type[Any]] = {
+    "psutil": PsutilRig,
+    "sql": SqlRig,
+    "multiprocess": MultiprocessRig,
+    "remediator": RemediatorRig,
+}
+FAULTS = ("hang", "raises", "slow", "wrong", "gone")
+
+
+def test_every_kind_of_collector_has_a_rig() -> None:
+    assert RIGS.keys() == COLLECTORS.keys()
+
+
+class Steady:
+    """A collector that never fails, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.probes: Sequence[Probe] = (Probe("steady", Pace(0.02, 1.0, 3.0), self.collect),)
+
+    async def collect(self) -> Reading:
+        self.count += 1
+        return Reading((family("grace_executor_workers", [Sample(labels_of({"resource": "steady"}), self.count)]),))
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+async def schedule() -> AsyncIterator[Schedule]:
+    found = Schedule(Snapshot(time.time, 1000), time.time)
+    yield found
+    await found.stop()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("kind", RIGS)
+async def test_a_fault_is_reported_harms_nobody_and_passes(
+    schedule: Schedule, catalog: Catalog, tmp_path: Path, kind: str, fault: str
+) -> None:
+    rig = RIGS[kind](tmp_path)
+    await rig.start()
+    steady = Steady()
+    written = {"collectors": [{"name": "afflicted", **TIMING, **rig.config}]}
+    (config,) = ExporterConfig.model_validate(written).collectors
+    assert not list(config.faults(catalog))
+    afflicted = COLLECTORS[kind](config, Setting(catalog, 1.0))
+    (probe,) = afflicted.probes
+    key = ("afflicted", probe.name)
+    try:
+        await schedule.run({"afflicted": afflicted, "steady": steady})
+        state = schedule.snapshot.states[key]
+        await until(lambda: state.success is True)
+        assert f"\n{rig.series}" in schedule.snapshot.body(Format.TEXT).content.decode()
+
+        await getattr(rig, fault)()
+        if fault != "slow":
+            await until(lambda: state.success is False)
+            assert state.reason
+            assert state.duration < 1.0
+        before, begun = steady.count, time.monotonic()
+        await until(lambda: steady.count >= before + 10)
+        assert time.monotonic() - begun < 2.0
+        begun = time.monotonic()
+        schedule.snapshot.body(Format.TEXT)
+        assert time.monotonic() - begun < 0.1
+        if fault == "slow":
+            assert state.success is True
+
+        await rig.back()
+        since = time.time()
+        await until(lambda: state.success is True and (state.last_success or 0) > since)
+        assert f"\n{rig.series}" in schedule.snapshot.body(Format.TEXT).content.decode()
+    finally:
+        await rig.stop()
+
+
+async def test_a_collector_that_raises_anything_is_contained_without_its_words(schedule: Schedule) -> None:
+    async def collect() -> Reading:
+        raise KeyError("password=hunter2")
+
+    broken = Steady()
+    broken.probes = (Probe("broken", Pace(0.02, 1.0, 3.0), collect),)
+    await schedule.run({"broken": broken})
+    state = schedule.snapshot.states["broken", "broken"]
+    await until(lambda: state.success is False)
+    assert state.reason.startswith("KeyError in the collector (test_schedule.py:")
+    assert "hunter2" not in state.reason
+
+
+async def test_one_that_hangs_is_not_started_again_until_it_is_back() -> None:
+    release, started = threading.Event(), []
+
+    def hang() -> int:
+        started.append(threading.current_thread())
+        release.wait(10)
+        return 7
+
+    call = Blocking(hang, "test")
+    for _ in range(3):
+        with pytest.raises((TimeoutError, CollectError)):
+            async with asyncio.timeout(0.05):
+                await call()
+    assert len(started) == 1
+    release.set()
+    await asyncio.to_thread(started[0].join)
+    assert await call() == 7
+    assert all(thread.daemon for thread in started)
+
+
+async def test_a_collector_that_stays_is_not_disturbed_by_a_change_of_others(schedule: Schedule) -> None:
+    stays, goes, comes = Steady(), Steady(), Steady()
+    await schedule.run({"stays": stays, "goes": goes})
+    await until(lambda: stays.count > 1)
+    held = schedule.snapshot.states["stays", "steady"].held
+    assert held is not None
+    await schedule.run({"stays": stays, "comes": comes})
+    assert schedule.snapshot.states["stays", "steady"].held is not None
+    ended = goes.count
+    await until(lambda: comes.count > 2)
+    assert goes.count == ended
+    assert set(schedule.snapshot.states) == {("stays", "steady"), ("comes", "steady")}
+
+
+async def test_a_slow_collection_skips_turns_and_never_runs_twice(schedule: Schedule) -> None:
+    running, most, times = 0, 0, []
+
+    async def collect() -> Reading:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        times.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.07)
+        running -= 1
+        return Reading()
+
+    slow = Steady()
+    slow.probes = (Probe("slow", Pace(0.05, 1.0, 3.0), collect),)
+    await schedule.run({"slow": slow})
+    await until(lambda: len(times) >= 4)
+    assert most == 1
+    assert all(later - sooner >= 0.09 for sooner, later in itertools.pairwise(times))
