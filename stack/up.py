@@ -164,9 +164,9 @@ class _Stack:
         self._display.line(f"everything stopped in {time.monotonic() - began:.1f} s")
 
     def _on_event(self, event: Event) -> None:
-        self._display.event(event)
         if event.phase is Phase.READY:
             self._record()
+        self._display.event(event)
 
     def _record(self) -> None:
         try:

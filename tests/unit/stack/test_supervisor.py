@@ -117,7 +117,10 @@ async def test_the_gates_open_for_a_url_a_unix_socket_and_a_file(
     port, path = free_port(), tmp_path / "s.sock"
     web = python(
         "web",
-        "import http.server as h, sys; h.HTTPServer(('127.0.0.1', int(sys.argv[1])), h.SimpleHTTPRequestHandler).serve_forever()",
+        """
+        import http.server, sys
+        http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+        """,
         port,
         ready_url=f"http://127.0.0.1:{port}/",
         cwd=tmp_path,
@@ -277,7 +280,13 @@ async def test_a_childs_log_has_a_bound(
 ) -> None:
     talks = python(
         "talker",
-        "import sys\nfor n in range(20000): print('line', n, flush=n % 100 == 0)\nopen(sys.argv[1], 'w').close()\nimport time; time.sleep(600)",
+        """
+        import sys, time
+        for n in range(20000):
+            print("line", n, flush=n % 100 == 0)
+        open(sys.argv[1], "w").close()
+        time.sleep(600)
+        """,
         tmp_path / "said",
         ready_file=tmp_path / "said",
     )
