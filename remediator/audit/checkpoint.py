@@ -21,6 +21,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -132,17 +133,21 @@ class Note:
         """Whether this key's signature is on it, and holds."""
         if self.origin != key.name:
             return False
-        verifier = Ed25519PublicKey.from_public_bytes(key.key)
-        return any(self._holds(verifier, key, name, blob) for name, blob in self.signatures)
+        return any(self._holds(key, name, blob) for name, blob in self.signatures)
 
-    def _holds(self, verifier: Ed25519PublicKey, key: PublicKey, name: str, blob: bytes) -> bool:
+    def _holds(self, key: PublicKey, name: str, blob: bytes) -> bool:
         if name != key.name or blob[:4] != key.key_id:
             return False
         try:
-            verifier.verify(blob[4:], self.text.split("\n\n", 1)[0].encode() + b"\n")
+            _verifier(key.key).verify(blob[4:], self.text.split("\n\n", 1)[0].encode() + b"\n")
         except InvalidSignature:
             return False
         return True
+
+
+@lru_cache
+def _verifier(key: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(key)
 
 
 def _decoded(text: str) -> bytes:

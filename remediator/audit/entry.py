@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import rfc8785
+from remediator.audit.canonical import BIGGEST, canonical
 
 GENESIS = bytes(32)
 """What the first entry follows."""
 PREFIX = b"grace/audit/entry/v1\0"
 """Hashed before everything else, so that no hash of anything else can pass for an entry's."""
-
-_DEEPEST = 64
-_BIGGEST = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +34,7 @@ class Entry:
     body: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if not 1 <= self.seq <= _BIGGEST:
+        if not 1 <= self.seq <= BIGGEST:
             raise ValueError(f"an entry's number begins at 1, not at {self.seq}")
         if not math.isfinite(self.at):
             raise ValueError(f"an entry's time cannot be {self.at}")
@@ -51,7 +47,7 @@ class Entry:
 
     def canonical(self) -> bytes:
         """The entry as RFC 8785 JSON: the same bytes for the same fact, everywhere."""
-        return rfc8785.dumps(
+        return canonical(
             {
                 "seq": self.seq,
                 "at": self.at,
@@ -59,7 +55,7 @@ class Entry:
                 "incident_id": self.incident_id,
                 "run_id": self.run_id,
                 "actor": self.actor,
-                "body": plain(self.body),
+                "body": self.body,
             }
         )
 
@@ -99,34 +95,3 @@ def seal(prev_hash: bytes, entry: Entry) -> Sealed:
 def digest(prev_hash: bytes, canonical: bytes) -> bytes:
     """SHA-256 over prefix, previous hash and canonical entry: 32 bytes."""
     return hashlib.sha256(PREFIX + prev_hash + canonical).digest()
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """The same value in what JSON can say everywhere, so that sealing never fails on what a stranger sent.
-
-    Mappings get text keys, sequences and sets become lists (sets sorted), integers beyond 2**53 and numbers that are
-    not finite become text, lone surrogates become U+FFFD, anything else its `str`. What is nested deeper than 64
-    levels is replaced by a note that says so.
-    """
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, int):
-        return int(value) if -_BIGGEST <= value <= _BIGGEST else str(int(value))
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(value)
-    if depth >= _DEEPEST:
-        return "(nested too deep to be recorded)"
-    if isinstance(value, Mapping):
-        return {_text(str(key)): plain(inner, depth + 1) for key, inner in value.items()}
-    if isinstance(value, AbstractSet):
-        return sorted((plain(inner, depth + 1) for inner in value), key=repr)
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
-        return [plain(inner, depth + 1) for inner in value]
-    return _text(str(value))
-
-
-def _text(value: str) -> str:
-    """Plain text, whatever the subclass; `str(member)` would give a mixed-in enum's name, not its value."""
-    return str.__str__(value).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

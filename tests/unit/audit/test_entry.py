@@ -10,12 +10,13 @@ from decimal import Decimal
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.model import Band, Tier
+from remediator.audit.canonical import canonical, plain
 from remediator.audit.chain import Chain
-from remediator.audit.entry import GENESIS, Entry, plain, seal
+from remediator.audit.entry import GENESIS, Entry, seal
 
 
 def entry(**changes) -> Entry:
@@ -83,10 +84,47 @@ stranger = st.recursive(
 
 
 @given(st.dictionaries(st.text(st.characters(codec=None)), stranger, max_size=5))
+@settings(max_examples=300, deadline=None)
 def test_no_body_of_a_stranger_fails_to_be_sealed(body):
     sealed = seal(GENESIS, entry(body=body))
     # As JavaScript reads it, where every number is a double.
     assert rfc8785.dumps(json.loads(sealed.text, parse_int=float)).decode() == sealed.text
+
+
+numbers = st.one_of(
+    st.floats(), st.floats(-1, 1), st.integers(-(2**60), 2**60), st.integers(-400, 400).map(lambda n: n / 8),
+    st.builds(lambda digits, power: digits * 10.0**power, st.integers(-9999, 9999), st.integers(-30, 25)),
+)  # fmt: skip
+
+
+@given(st.lists(numbers, max_size=30), st.dictionaries(st.text(max_size=3), st.text(max_size=5), max_size=9))
+@settings(max_examples=1000, deadline=None)
+def test_the_fast_way_writes_the_very_bytes_of_the_library(values, words):
+    for value in (values, words, {"values": values, **words}):
+        assert canonical(value) == rfc8785.dumps(plain(value))
+
+
+def test_the_fast_way_knows_its_limits():
+    for value in (
+        1e-5,
+        1.5e-5,
+        9.5e-5,
+        1e-4,
+        1.5e16,
+        1e16 + 2,
+        1e21,
+        1.5e300,
+        5e-324,
+        -1e-7,
+        -0.0,
+        2.0**53,
+        123456.789,
+    ):
+        assert canonical([value]) == rfc8785.dumps([value])
+    astral, private = "\U0001f600", "\ue000"  # UTF-16 sorts them the other way round than code points do
+    assert canonical({private: 1, astral: 2}) == rfc8785.dumps({private: 1, astral: 2})
+    for control in map(chr, (*range(0x20), 0x7F, 0x80, 0x2028)):
+        assert canonical(control) == rfc8785.dumps(control)
 
 
 @pytest.mark.parametrize(
