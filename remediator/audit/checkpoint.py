@@ -19,6 +19,7 @@ import errno
 import hashlib
 import os
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -230,6 +231,9 @@ class Checkpointer:
     def __init__(self, key: Path, path: Path) -> None:
         self.path = path
         self._key = key
+        self._lock = threading.Lock()
+        self._newest: tuple[Checkpoint, str] | None = None
+        """What this object itself wrote last. Not what the file holds: a ledger set back must be anchored again."""
         self.signer = open_signer(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._mend()
@@ -241,14 +245,23 @@ class Checkpointer:
         return self.signer.public
 
     def write(self, seq: int, head: bytes) -> str:
-        """The signed note for the chain's head, once it is on the disk (fsync). Raises OSError; then it is not."""
-        note = self.signer.sign(Checkpoint(seq, head))
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            _append(handle, f"{note}\n".encode())
-        finally:
-            os.close(handle)
-        return note
+        """A signed note that vouches for these entries, once it is on the disk (fsync). Raises OSError; then it is not.
+
+        May be called from several threads. Where this checkpointer already vouched for as much, that note is given.
+        """
+        with self._lock:
+            if self._newest is not None:
+                newest, note = self._newest
+                if seq < newest.size or newest == Checkpoint(seq, head):
+                    return note
+            note = self.signer.sign(Checkpoint(seq, head))
+            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                _append(handle, f"{note}\n".encode())
+            finally:
+                os.close(handle)
+            self._newest = (Checkpoint(seq, head), note)
+            return note
 
     def succeed(self, successor: Signer) -> None:
         """Sign with `successor` from now on; both files follow. Raises OSError; then the old key goes on signing.
@@ -262,7 +275,8 @@ class Checkpointer:
         fresh.unlink(missing_ok=True)
         successor.write(fresh)
         fresh.replace(self._key)
-        self.signer = successor
+        with self._lock:
+            self.signer, self._newest = successor, None
 
     def last(self) -> Checkpoint:
         """The newest checkpoint in the file. Raises BadNote when none is whole, OSError when it cannot be read."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -98,6 +99,29 @@ class TestFiles:
         assert found[1] == note
         assert [Note.parse(text).checkpoint.size for text in found] == [0, 7, 9]
         assert all(Note.parse(text).signed_by(first.public) for text in found)
+
+    def test_what_is_vouched_for_already_is_not_written_again(self, tmp_path):
+        checkpointer = self.opened(tmp_path)
+        note = checkpointer.write(7, HEAD)
+        assert checkpointer.write(7, HEAD) == note
+        assert checkpointer.write(5, GENESIS) == note
+        assert len(texts(tmp_path / "checkpoints.log")) == 2
+        assert checkpointer.write(7, GENESIS) != note  # a second history is written down, for verification to find
+
+    def test_a_ledger_that_was_set_back_is_anchored_again(self, tmp_path):
+        self.opened(tmp_path).write(7, HEAD)
+        self.opened(tmp_path).write(3, HEAD)
+        assert [Note.parse(text).checkpoint.size for text in texts(tmp_path / "checkpoints.log")] == [0, 7, 3]
+
+    def test_threads_do_not_mix_their_notes(self, tmp_path):
+        checkpointer = self.opened(tmp_path)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda seq: checkpointer.write(seq, HEAD), range(1, 80)))
+        found = [Note.parse(text) for text in texts(tmp_path / "checkpoints.log")]
+        sizes = [note.checkpoint.size for note in found]
+        assert sizes == sorted(sizes)
+        assert sizes[-1] == 79
+        assert all(note.signed_by(checkpointer.public) for note in found)
 
     def test_what_a_crash_left_half_written_is_cut_off(self, tmp_path):
         whole = self.opened(tmp_path).write(7, HEAD)
