@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from catalog.fault import CatalogError
 from exporter.exposition import negotiate
+from exporter.hardware import hardware_status
 from exporter.process import OwnMetrics
 from exporter.snapshot import Snapshot
 
@@ -26,6 +28,7 @@ class Pages:
     reload: Callable[[], Awaitable[None]]
     collectors: Callable[[], Sequence[str]]
     telemetry_path: str = "/metrics"
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def app(self) -> web.Application:
         """The web application."""
@@ -35,6 +38,7 @@ class Pages:
             app.router.add_get("/", self.landing)
         app.router.add_get("/-/healthy", self.healthy)
         app.router.add_get("/-/ready", self.ready)
+        app.router.add_get("/api/hardware/status", self.hardware)
         app.router.add_route("POST", "/-/reload", self.reloaded)
         app.router.add_route("PUT", "/-/reload", self.reloaded)
         return app
@@ -73,6 +77,11 @@ class Pages:
             return web.Response(status=500, text=f"The configuration was not changed:\n{error}\n")
         return web.Response(text="The configuration was read again.\n")
 
+    async def hardware(self, _: web.Request) -> web.Response:
+        """This machine, now. One look at a time, however many ask."""
+        async with self.looking:
+            return web.json_response(await asyncio.to_thread(hardware_status))
+
     async def landing(self, _: web.Request) -> web.Response:
         """Where everything is."""
         rows = "".join(
@@ -109,7 +118,8 @@ body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem; max-width: 60rem }}
 td, th {{ padding: 0 1rem 0 0; text-align: left }}
 </style>
 <h1>Grace exporter</h1>
-<ul><li><a href="{metrics}">Metrics</a><li><a href="/-/healthy">Healthy</a><li><a href="/-/ready">Ready</a></ul>
+<ul><li><a href="{metrics}">Metrics</a><li><a href="/-/healthy">Healthy</a><li><a href="/-/ready">Ready</a>
+<li><a href="/api/hardware/status">Hardware</a></ul>
 <table><thead><tr><th>Collector<th>Probe<th>Last collection<th>Reason<tbody>{rows}</table>
 </html>
 """

@@ -116,7 +116,7 @@ class Machine:
 
     def read(self) -> dict[str, Family | None]:
         labels = labels_of({"resource": self.resource})
-        busy, total = _busy_and_total()
+        busy, total = busy_and_total()
         before, self._before = self._before, (busy, total)
         share = None
         if before is not None and total > before[1]:
@@ -129,7 +129,8 @@ class Machine:
         }
 
 
-def _busy_and_total() -> tuple[float, float]:
+def busy_and_total() -> tuple[float, float]:
+    """Seconds since boot, over all cores, in which this machine was busy, and of all time."""
     times = psutil.cpu_times()
     # Linux counts guest time within user and nice.
     total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)

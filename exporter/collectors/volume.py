@@ -10,7 +10,7 @@ import psutil
 from exporter.collectors.base import CollectError
 
 
-def filesystem_usage(path: Path) -> float:
+def filesystem_usage(path: Path | str) -> float:
     """Share (0 to 1) of the filesystem at `path` that is used, as `df` shows it. Raises CollectError."""
     try:
         usage = psutil.disk_usage(str(path))

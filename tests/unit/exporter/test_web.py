@@ -113,3 +113,13 @@ async def test_the_landing_page_escapes_what_it_shows(world: World) -> None:
 )
 def test_gzip_only_where_it_is_taken(header: str, expected: bool) -> None:
     assert accepts_gzip(header) is expected
+
+
+async def test_the_machine_as_json(world: World) -> None:
+    status = await (await world.client.get("/api/hardware/status")).json()
+    assert 0 <= status["cpu"]["utilization_ratio"] <= 1
+    assert status["memory"]["utilization_ratio"] == pytest.approx(
+        1 - status["memory"]["available_bytes"] / status["memory"]["total_bytes"]
+    )
+    assert len(status["cpu"]["load_average"]) == 3
+    assert all(0 <= disk["usage_ratio"] <= 1 for disk in status["disks"])
