@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from bench.figure import Figure
 
 BENCHES: Mapping[str, str] = {
+    "exporter": "bench.exporter",
     "audit": "bench.audit",
 }
 """Name → module with `figures() -> Iterator[Figure]`."""

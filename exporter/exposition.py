@@ -69,8 +69,9 @@ def render(family: Family, most_series: int) -> tuple[Rendered, int]:
     seen: set[str] = set()
     series: dict[Labels, bool] = {}
     dropped = 0
+    histogram = family.kind is Kind.HISTOGRAM
     for sample in family.samples:
-        identity = _identity(sample)
+        identity = _identity(sample) if histogram else sample.labels
         if identity not in series:
             series[identity] = len(series) < most_series
             dropped += not series[identity]
@@ -93,7 +94,12 @@ def _identity(sample: Sample) -> Labels:
 def _label_text(labels: Labels) -> str:
     if not labels:
         return ""
-    return "{" + ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels) + "}"
+    return "{" + ",".join([f'{name}="{_escaped(value)}"' for name, value in labels]) + "}"
+
+
+def _escaped(value: str) -> str:
+    # Most values need nothing: looking is ten times cheaper than translating.
+    return value.translate(_ESCAPES) if "\\" in value or '"' in value or "\n" in value else value
 
 
 def number_text(value: float) -> str:

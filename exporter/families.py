@@ -68,7 +68,9 @@ def labels_of(values: Mapping[str, object]) -> Labels:
 
 def clean(value: object) -> str:
     """A label value that every scraper takes: at most 256 characters, nothing unprintable but newlines."""
-    text = _HARMFUL.sub("\ufffd", str(value)[: MAX_LABEL_VALUE + 1])
+    text = str(value)[: MAX_LABEL_VALUE + 1]
+    if not (text.isascii() and text.isprintable()):
+        text = _HARMFUL.sub("\ufffd", text)
     return text if len(text) <= MAX_LABEL_VALUE else text[: MAX_LABEL_VALUE - 1] + "…"
 
 

@@ -14,9 +14,12 @@ import structlog
 
 from exporter.collectors.base import CollectError, Collector, Probe
 from exporter.families import Reading
-from exporter.snapshot import Key, Snapshot
+from exporter.snapshot import Key, Prepared, Snapshot, prepare
 
 log = structlog.get_logger(__name__)
+
+MANY_SAMPLES = 500
+"""From so many on a reading is rendered in a thread, so that scrapes need not wait for it."""
 
 
 @dataclass(slots=True)
@@ -50,6 +53,11 @@ class Schedule:
         self.snapshot.expect(_keyed(collectors))
         await asyncio.gather(*(self._attempt(key, probe) for key, probe in _keyed(collectors)))
 
+    async def _prepared(self, reading: Reading) -> Prepared:
+        if sum(len(each.samples) for each in reading.families) < MANY_SAMPLES:
+            return prepare(reading, self.snapshot.max_series)
+        return await asyncio.to_thread(prepare, reading, self.snapshot.max_series)
+
     async def _end(self, names: Iterable[str]) -> None:
         for name in names:
             collector, tasks = self.collectors.pop(name), self._tasks.pop(name)
@@ -72,11 +80,11 @@ class Schedule:
     async def _attempt(self, key: Key, probe: Probe) -> None:
         loop = asyncio.get_running_loop()
         at, begun = self.clock(), loop.time()
-        outcome: Reading | str
+        outcome: Prepared | str
         try:
             # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the answer.
             async with asyncio.timeout(probe.pace.deadline):
-                outcome = await probe.collect()
+                outcome = await self._prepared(await probe.collect())
         except TimeoutError:
             outcome = f"no answer within {probe.pace.deadline:g} s"
         except CollectError as error:

@@ -18,6 +18,22 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A reading, rendered and capped; `dropped` counts the series that were refused."""
+
+    families: tuple[Rendered, ...]
+    measured: frozenset[Measured]
+    dropped: int
+
+
+def prepare(reading: Reading, most_series: int) -> Prepared:
+    """The reading as it will be exposed, at most `most_series` of each name. Any thread may do this."""
+    rendered = [render(each, most_series) for each in reading.families]
+    dropped = reading.dropped + sum(refused for _, refused in rendered)
+    return Prepared(tuple(lines for lines, _ in rendered), reading.measured, dropped)
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """A good reading, rendered. `at` and `until` are epoch seconds: when it was measured, when it is withdrawn."""
 
@@ -62,17 +78,12 @@ class Snapshot:
         self.states = {key: self.states.get(key) or ProbeState(key[0]) for key, _ in probes}
         self._bodies.clear()
 
-    def succeeded(self, key: Key, probe: Probe, reading: Reading, at: float, duration: float) -> bool:
+    def succeeded(self, key: Key, probe: Probe, reading: Prepared, at: float, duration: float) -> bool:
         """Keep a reading taken at `at`. True if the collection before had failed."""
         state = self.states[key]
         recovered = state.success is False
-        families = []
-        for each in reading.families:
-            rendered, dropped = render(each, self.max_series)
-            families.append(rendered)
-            state.dropped += dropped
         state.dropped += reading.dropped
-        state.held = Held(at, at + probe.pace.max_age, tuple(families), reading.measured)
+        state.held = Held(at, at + probe.pace.max_age, reading.families, reading.measured)
         state.success, state.duration, state.last_success, state.reason = True, duration, at, ""
         self._bodies.clear()
         return recovered

@@ -5,7 +5,7 @@ import pytest
 from exporter.collectors.base import Pace, Probe
 from exporter.exposition import Format
 from exporter.families import Measured, Reading, Sample, family, labels_of
-from exporter.snapshot import Snapshot
+from exporter.snapshot import Prepared, Snapshot, prepare
 
 ONE, TWO = ("hosts", "host a"), ("hosts", "host b")
 
@@ -14,9 +14,9 @@ async def never() -> Reading:
     raise AssertionError
 
 
-def reading(resource: str = "a", value: float = 0.5) -> Reading:
+def reading(resource: str = "a", value: float = 0.5) -> Prepared:
     gauge = family("grace_host_cpu_utilization_ratio", [Sample(labels_of({"resource": resource}), value)])
-    return Reading((gauge,), frozenset({Measured("infra.cpu_utilization", resource)}))
+    return prepare(Reading((gauge,), frozenset({Measured("infra.cpu_utilization", resource)})), 10)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_value_is_kept_through_a_failure_and_withdrawn_when_it_is_too_old(
 
 
 def test_the_time_of_a_measurement_is_there_also_when_it_was_idle(snapshot: Snapshot, probe: Probe, clock: Any) -> None:
-    idle = Reading((), frozenset({Measured("autonomy.rollback_rate", "grace")}))
+    idle = prepare(Reading((), frozenset({Measured("autonomy.rollback_rate", "grace")})), 10)
     snapshot.succeeded(ONE, probe, idle, clock.now, 0.1)
     key = 'grace_sample_timestamp_seconds{metric_id="autonomy.rollback_rate",resource="grace"}'
     assert lines(snapshot)[key] == clock.now
@@ -93,8 +93,8 @@ def test_failure_and_recovery_are_news_once(snapshot: Snapshot, probe: Probe, cl
 
 def test_what_is_over_the_cap_is_counted(snapshot: Snapshot, probe: Probe, clock: Any) -> None:
     many = family("grace_host_cpu_utilization_ratio", [Sample(labels_of({"resource": str(n)}), n) for n in range(25)])
-    snapshot.succeeded(ONE, probe, Reading((many,)), clock.now, 0.1)
-    snapshot.succeeded(ONE, probe, Reading((many,), dropped=2), clock.now, 0.1)
+    snapshot.succeeded(ONE, probe, prepare(Reading((many,)), 10), clock.now, 0.1)
+    snapshot.succeeded(ONE, probe, prepare(Reading((many,), dropped=2), 10), clock.now, 0.1)
     assert lines(snapshot)['grace_collector_series_dropped_total{collector="hosts"}'] == 32
 
 

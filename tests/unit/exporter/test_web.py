@@ -9,7 +9,7 @@ from catalog.fault import CatalogError, Fault
 from exporter.collectors.base import Pace, Probe
 from exporter.families import Measured, Reading, Sample, family, labels_of
 from exporter.process import OwnMetrics, Reloads
-from exporter.snapshot import Snapshot
+from exporter.snapshot import Snapshot, prepare
 from exporter.web import Pages, accepts_gzip
 
 KEY = ("hosts", "host <b>")
@@ -44,7 +44,7 @@ class World:
         rows = [Sample(labels_of({"resource": str(n)}), n) for n in range(50)]
         gauge = family("grace_host_cpu_utilization_ratio", rows)
         reading = Reading((gauge,), frozenset({Measured("infra.cpu_utilization", "0")}))
-        self.snapshot.succeeded(KEY, PROBE, reading, self.clock(), 0.1)
+        self.snapshot.succeeded(KEY, PROBE, prepare(reading, 1000), self.clock(), 0.1)
 
 
 @pytest.fixture
