@@ -24,7 +24,7 @@ from remediator.alertmanager import Alertmanager
 from remediator.api.handlers import ROUTES, SERVICES, Services, faults
 from remediator.api.status import Status
 from remediator.api.stream import Stream
-from remediator.audit.checkpoint import Checkpointer, read_notes
+from remediator.audit.checkpoint import BadKey, Checkpointer, public_path, read_keys, read_notes
 from remediator.audit.store import LedgerFile, Unreadable
 from remediator.audit.verify import verify
 from remediator.auth.requests import authentication, needs, open_to_all
@@ -296,12 +296,14 @@ async def _check_audit_forever(parts: Parts, metrics: Metrics) -> None:
 async def _check_audit(parts: Parts, metrics: Metrics) -> None:
     """Verify the whole log, beside the work; a broken one is told by metric and log, and Grace goes on recording."""
 
+    key = parts.config.audit.key_file or parts.config.data_dir / "audit.key"
+
     def check() -> list[str]:
         notes = list(read_notes(parts.checkpointer.path))
         try:
             with LedgerFile(ledger_path(parts.config)) as file:
-                report = verify(file.rows(), notes, [parts.checkpointer.public])
-        except Unreadable as error:
+                report = verify(file.rows(), notes, read_keys(public_path(key)))
+        except (Unreadable, BadKey) as error:
             return [str(error)]
         return [str(fault) for fault in report.faults]
 

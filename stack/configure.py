@@ -21,6 +21,8 @@ from stack.problem import Unusable
 
 DRILL_FACTOR = 0.1
 """What cooldowns and expiries are multiplied by in the drill profile."""
+DRILLS_A_DAY = 1000
+"""Heals of one metric and resource in a day before the drill profile calls a person."""
 _SPANS = ("cooldown", "attempt_cooldown", "approval_expiry", "safety_confirm_within", "release_after")
 
 
@@ -92,6 +94,13 @@ def governance(scale: TimeScale) -> dict[str, Any]:
         **shortened,
         "blast": {"within": _span(policy.blast.within * factor)},
         "storm": {"leave_after": _span(policy.storm.leave_after * factor)},
+        # Where an hour is six minutes, the same budget for it is ten times as many an hour; and a drill heals the
+        # same thing again and again on purpose, which anywhere else would be worth a person's look.
+        "rates": {
+            "per_target_hour": round(policy.rates.per_target_hour / factor),
+            "all_hour": round(policy.rates.all_hour / factor),
+        },
+        **({"repeat_heals": DRILLS_A_DAY} if scale.drill else {}),
     }
 
 

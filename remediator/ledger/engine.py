@@ -108,7 +108,8 @@ class Ledger:
         the file is not a ledger.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # On the database file itself: flock and SQLite's own record locks do not know of each other on Linux.
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -268,7 +269,6 @@ def _sqlite(path: Path, *, writer: bool) -> Engine:
 
 
 def _prepare(engine: Engine, path: Path) -> None:
-    os.chmod(path, 0o600) if path.exists() else None
     with engine.begin() as connection:
         if sa.inspect(connection).has_table("meta"):
             row = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "version")).first()
@@ -282,7 +282,6 @@ def _prepare(engine: Engine, path: Path) -> None:
         for statement in TRIGGERS[connection.dialect.name]:
             connection.exec_driver_sql(statement)
         connection.execute(sa.insert(schema.meta), [{"name": "version", "value": str(schema.VERSION)}])
-    os.chmod(path, 0o600)
 
 
 def _load_chain(connection: Connection) -> Chain:

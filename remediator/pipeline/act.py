@@ -151,7 +151,8 @@ async def checkpoint(parts: Parts) -> None:
     """Anchor the audit log's head outside the database."""
     seq, head = parts.ledger.head
     if seq:
-        await asyncio.to_thread(parts.checkpointer.write, seq, head)
+        note = await asyncio.to_thread(parts.checkpointer.write, seq, head)
+        log.info("checkpoint", entries=seq, note=note)
 
 
 def _intend(
