@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 
 from pydantic import ValidationError
 
 from catalog.inventory import Inventory, Target
 from catalog.model import Catalog, Relation, Verb
 from remediator.drivers.base import Driver
-from remediator.drivers.table import builtin_driver
+from remediator.drivers.table import EXTRAS, builtin_driver
 
 _RESERVED = "governance"
 _OWN = (Relation.TARGET, Relation.GOVERNANCE)
@@ -40,6 +42,10 @@ def _driver(place: str, target: Target, drivers: Mapping[str, type[Driver]]) -> 
     if driver is None:
         yield f"{place}.driver: unknown {target.driver!r}{_meant(target.driver, drivers)}"
         return
+    extra = EXTRAS.get(target.driver)
+    if extra is not None and find_spec(extra.module) is None:
+        mend = " ".join([sys.executable, "-m pip install", *(f"'{each}'" for each in extra.requirements)])
+        yield f"{place}.driver: {target.driver} needs a Python package that is not installed; get it with {mend}"
     try:
         driver.Config.model_validate(target.config)
     except ValidationError as error:

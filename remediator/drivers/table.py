@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from catalog.model import Verb
 from remediator.drivers.base import Driver
@@ -26,6 +27,23 @@ DRIVERS: Mapping[str, type[Driver]] = {
     "postmortem": PostmortemDriver,
     "process": ProcessDriver,
     "sql": SqlDriver,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Packages that a driver needs and Grace alone does not bring; they are imported when the driver first acts."""
+
+    module: str
+    """What cannot be imported where they are missing."""
+    requirements: tuple[str, ...]
+    """What pip installs. The extra of the driver's name in pyproject.toml says the same."""
+
+
+EXTRAS: Mapping[str, Extra] = {
+    "compose": Extra("aiodocker", ("aiodocker>=0.27",)),
+    "docker": Extra("aiodocker", ("aiodocker>=0.27",)),
+    "systemd": Extra("dbus_fast", ("dbus-fast>=5",)),
 }
 
 _BUILTIN: Mapping[Verb, str] = {Verb.GOVERN: "governance", Verb.REPORT: "postmortem", Verb.NOTIFY: "notify"}

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from catalog.inventory import Inventory, Limits, Target
 from catalog.model import Catalog, PlaybookDefinition, PlaybookStep, Relation, Verb
-from remediator.drivers import builtin_driver, check_inventory
+from remediator.drivers import builtin_driver, check, check_inventory
+from remediator.drivers.table import EXTRAS, Extra
 
 HAPROXY = {"socket": "/run/h.sock", "backend": "api", "servers": {"api-1": "api-1"}}
 PROCESS = {"endpoint": "ipc:///run/c.sock", "watcher": "workers"}
@@ -71,6 +79,30 @@ def test_a_fault_never_repeats_what_was_configured() -> None:
     found = faults(db={"driver": "sql", "config": {"url": secret, "settings": {}, "password": "hunter2"}})
     assert found
     assert "hunter2" not in " ".join(found)
+
+
+def test_a_package_that_is_missing_is_a_fault_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "EXTRAS", {"haproxy": Extra("no_such_module", ("no-such>=1",))})
+    assert faults(lb={"driver": "haproxy", "config": HAPROXY}) == [
+        "targets.lb.driver: haproxy needs a Python package that is not installed; "
+        f"get it with {sys.executable} -m pip install 'no-such>=1'"
+    ]
+
+
+def test_the_extras_are_those_that_the_project_declares() -> None:
+    declared = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    extras = declared["optional-dependencies"]
+    for kind, extra in EXTRAS.items():
+        assert list(extra.requirements) == extras[kind]
+        # So that the tests run.
+        assert any(kind in re.findall(r"[a-z]+", each) for each in extras["dev"] if each.startswith("grace["))
+
+
+def test_the_table_loads_without_any_extra() -> None:
+    """Whoever uses none of these drivers need not have their packages."""
+    absent = sorted({extra.module for extra in EXTRAS.values()})
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); from remediator.drivers import DRIVERS; DRIVERS"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
 
 
 def test_a_relation_to_nothing() -> None:
