@@ -124,12 +124,18 @@ def join(rendered: Iterable[Rendered], form: Format) -> tuple[bytes, int]:
         if len(group) == 1:
             parts.extend(group[0].lines)
             continue
-        chosen: dict[str, str] = {}
+        taken: set[str] = set()
         for each in group:
-            for key, line in zip(each.keys, each.lines, strict=True):
-                if each.kind is not group[0].kind or chosen.setdefault(key, line) is not line:
-                    dropped += 1
-        parts.extend(chosen.values())
+            if each.kind is group[0].kind and taken.isdisjoint(each.keys):
+                taken.update(each.keys)
+                parts.extend(each.lines)
+                continue
+            fresh = [(key, line) for key, line in zip(each.keys, each.lines, strict=True) if key not in taken]
+            if each.kind is not group[0].kind:
+                fresh = []
+            taken.update(key for key, _ in fresh)
+            parts.extend(line for _, line in fresh)
+            dropped += len(each.lines) - len(fresh)
     return "".join(parts).encode(), dropped
 
 
