@@ -99,7 +99,7 @@ _ROWS = (
     ),
     Drill(
         name="bad-sources",
-        title="half of the documents are not what their manifest says",
+        title="most documents are not what their manifest says",
         metrics=(("learning.sources_verified", "ingestion"),),
         ends=_CONTAINED,
         faults=("bad-sources",),

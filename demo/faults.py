@@ -43,8 +43,8 @@ SIZES: Mapping[str, Sizes] = {
     "queue-flood": {"burst": 100, "per_second": 6},
     # This worker of the pool hangs on the task it does; who injects the fault picks one.
     "stuck-worker": {"worker": ""},
-    # That share of documents no longer matches its manifest.
-    "bad-sources": {"share": 0.5},
+    # That share of documents no longer matches its manifest: a window that also holds a good session is critical too.
+    "bad-sources": {"share": 0.8},
     # Sessions start as fast as the rate limit lets them.
     "ingestion-flood": {},
     # So many bytes of expired files appear on the demo volume.

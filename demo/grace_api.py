@@ -8,8 +8,8 @@ from typing import Any, Literal
 import aiohttp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-PAGE = 200
-MOST_PAGES = 50
+NEWEST = 200
+"""Incidents, runs and approvals that are looked at, the newest ones."""
 
 
 class ApiError(Exception):
@@ -33,6 +33,7 @@ class Incident(Answer):
     band: str
     state: str
     opened_at: float
+    changed_at: float
     closed_at: float | None = None
     outcome: str | None = None
     reason: str = ""
@@ -87,18 +88,18 @@ class GraceApi:
             return False
 
     async def incidents(self) -> Sequence[Incident]:
-        """Every incident that the remediator lists."""
-        return [Incident.model_validate(item) for item in await self._list("incidents")]
+        """The newest incidents, the newest first."""
+        return [Incident.model_validate(item) for item in await self._newest("incidents")]
 
     async def runs(self) -> Sequence[Run]:
-        """Every run that the remediator lists."""
-        return [Run.model_validate(item) for item in await self._list("runs")]
+        """The newest runs, also those that never began, the newest first."""
+        return [Run.model_validate(item) for item in await self._newest("runs", all="true")]
 
     async def pending_approvals(self) -> Sequence[Approval]:
         """Approvals that wait for a person."""
         return [
             approval
-            for item in await self._list("approvals", state="pending")
+            for item in await self._newest("approvals", state="pending")
             if (approval := Approval.model_validate(item)).status == "pending"
         ]
 
@@ -114,18 +115,23 @@ class GraceApi:
         """Ask for a playbook to be run by hand, under the same governance."""
         return Run.model_validate(await self._post("runs", {"playbook": playbook, "target": target, "dry_run": False}))
 
-    async def _list(self, noun: str, **query: str) -> list[Any]:
-        items: list[Any] = []
-        cursor: str | None = None
-        for _ in range(MOST_PAGES):
-            page = await self._ask(
-                "GET", noun, query={**query, "limit": str(PAGE), **({"cursor": cursor} if cursor else {})}
-            )
-            items += page["items"]
-            cursor = page.get("next_cursor")
-            if cursor is None:
-                break
-        return items
+    async def add_person(self, name: str) -> GraceApi:
+        """A client for a new token of the role approver under this name; one of this name that is there is revoked."""
+        await self.remove_person(name)
+        answer = await self._post("tokens", {"name": name, "role": "approver"})
+        return GraceApi(self._http, self._url, str(answer["token"]))
+
+    async def remove_person(self, name: str) -> None:
+        """Revoke the token of this name, where there is one."""
+        try:
+            await self._ask("DELETE", f"tokens/{name}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def _newest(self, noun: str, **query: str) -> list[Any]:
+        page = await self._ask("GET", noun, query={**query, "limit": str(NEWEST)})
+        return list(page["items"])
 
     async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         return await self._ask("POST", path, body=body)

@@ -72,8 +72,7 @@ class Outside:
 
     def reports(self) -> int:
         """Reports that Grace keeps."""
-        folder = self._place.root.parent / "reports"
-        return sum(1 for path in folder.rglob("*") if path.is_file())
+        return sum(1 for _ in (self._place.root.parent / "reports").glob("*.md"))
 
     def _balancer(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -59,7 +59,7 @@ def test_bad_sources_spoil_the_documents_and_nothing_else(tmp_path: Path) -> Non
     inject(tmp_path / "faults.json", "bad-sources", 1.0)
     table, started = simulate(tmp_path, 6.0, 120.0)
     counts = table.counts()
-    assert counts["verified"] / counts["checked"] == pytest.approx(0.5)
+    assert counts["verified"] / counts["checked"] == pytest.approx(0.2, abs=0.02)
     assert counts["passes"] / counts["runs"] > 0.9
     assert len(started) == pytest.approx(120 / (0.65 * 6), abs=2)
     origins, altered = analyse(tmp_path / "learning.db")
