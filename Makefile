@@ -43,6 +43,7 @@ bench: setup ## print the speed figures
 
 generate: setup ## write every generated file again
 	$(BIN)/grace rules build --out rules/generated
+	$(BIN)/grace grafana build --out grafana
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --upgrade -q -o requirements.lock

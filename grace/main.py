@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "remediator": "remediator.cli.server:remediator",
     "catalog": "catalog.cli:catalog",
     "rules": "rules.cli:rules",
+    "grafana": "grafana.cli:grafana",
     "fire": "remediator.cli.fire:fire",
     "incidents": "remediator.cli.incidents:incidents",
     "runs": "remediator.cli.runs:runs",

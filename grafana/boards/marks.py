@@ -1,0 +1,56 @@
+"""What is marked in every graph: when Grace was at work, and when a person was wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from catalog.model import MetricCatalogEntry
+from grafana.boards.frame import Annotation
+from grafana.boards.panels import BLUE, PURPLE
+from grafana.boards.series import ids
+
+ACTIVE = "running|verifying|undoing"
+"""States of a run that has its target to itself."""
+
+
+def runs() -> Annotation:
+    """Runs while they have their target: from the first step to the verified outcome."""
+    active = f'grace_remediator_runs{{state=~"{ACTIVE}"}}'
+    return Annotation(
+        name="Runs",
+        expr=f"sum by (playbook, state) (max_over_time({active}[$__interval])) > 0",
+        title="{{playbook}}",
+        text="A run of {{playbook}} is {{state}}",
+        color=BLUE,
+        tags=("playbook", "state"),
+    )
+
+
+def handled(metrics: Iterable[MetricCatalogEntry] = ()) -> Annotation:
+    """From the moment an incident is opened until it is closed or handed to a person, for these metrics or all."""
+    return Annotation(
+        name="Handled by Grace",
+        expr=_over("grace_remediator_handling", metrics),
+        title="Grace is at it",
+        text="Grace is handling {{metric_id}} of {{resource}}",
+        color=PURPLE,
+        tags=("metric_id", "resource"),
+    )
+
+
+def wanted(metrics: Iterable[MetricCatalogEntry] = ()) -> Annotation:
+    """While a person is wanted for these metrics, or for any."""
+    return Annotation(
+        name="A person is wanted",
+        expr=_over("grace_remediator_escalations", metrics),
+        title="A person is wanted",
+        text="Escalated: {{metric_id}} of {{resource}}",
+        color="orange",
+        tags=("metric_id", "resource"),
+    )
+
+
+def _over(series: str, metrics: Iterable[MetricCatalogEntry]) -> str:
+    chosen = ids(metrics)
+    matchers = f'{{metric_id=~"{chosen}",resource=~"$resource"}}' if chosen else ""
+    return f"max by (metric_id, resource) (max_over_time({series}{matchers}[$__interval])) > 0"
