@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from remediator.clock import Clock, SystemClock
 from remediator.credentials import Credentials
 from remediator.drivers import DRIVERS, check_inventory
 from remediator.drivers.base import State, World
+from remediator.governance.ratchet import reload as reload_policy
 from remediator.ledger import incidents, settings
 from remediator.ledger.engine import Ledger
 from remediator.ledger.tokens import LedgerTokens
@@ -62,7 +63,7 @@ class Remediator:
     parts: Parts
     web: web.Application
     scheduler: Scheduler
-    reload: Callable[[], None]
+    reload: Callable[[], Awaitable[None]]
 
 
 def load(config: GraceConfig) -> tuple[Any, Any, Any]:
@@ -144,8 +145,8 @@ async def running(
             ]
             services = Services(parts, tokens, stream, Status(parts), metrics.count)
 
-            def reload() -> None:
-                _reload(parts, config_file)
+            async def reload() -> None:
+                await _reload(parts, config_file)
 
             application = _web(services, metrics, reload)
             try:
@@ -162,7 +163,7 @@ async def running(
         await ledger.close()
 
 
-def _web(services: Services, metrics: Metrics, reload: Callable[[], None]) -> web.Application:
+def _web(services: Services, metrics: Metrics, reload: Callable[[], Awaitable[None]]) -> web.Application:
     parts = services.parts
     application = web.Application(
         client_max_size=parts.config.max_body_bytes,
@@ -189,7 +190,7 @@ def _web(services: Services, metrics: Metrics, reload: Callable[[], None]) -> we
     @needs(Role.ADMIN)
     async def again(_: web.Request) -> web.Response:
         try:
-            reload()
+            await reload()
         except (CatalogError, Unusable) as error:
             return problem(422, "Not reloaded", f"the old configuration stays: {error}")
         return web.Response(text="Reloaded.\n")
@@ -211,15 +212,23 @@ def _hosts(config: GraceConfig) -> tuple[str, ...]:
     return (*config.hosts, *([own] if own else []))
 
 
-def _reload(parts: Parts, config_file: Path | None) -> None:
-    """Catalog and inventory anew; all or nothing. Runs in flight keep their plans.
+async def _reload(parts: Parts, config_file: Path | None) -> None:
+    """Catalog, inventory and policy anew; all or nothing. Runs in flight keep their plans.
 
-    The policy file's numbers are read at the next start: what people may loosen while Grace runs goes through the API.
+    What the policy file tightens applies at once; what it loosens is pending until an admin confirms it.
+    Raises CatalogError or Unusable with every fault; then everything stays as it was.
     """
     config = load_config(config_file)
-    catalog, inventory, _ = load(config)
-    parts.catalog, parts.inventory = catalog, inventory
+    catalog, inventory, file = load(config)
+    change = reload_policy(parts.policy, file)
+    body = {"catalog": catalog.digest, "targets": sorted(inventory.targets), "pending": sorted(change.pending)}
+    await parts.ledger.write(lambda tx: tx.record("reloaded", body))
+    parts.catalog, parts.inventory, parts.policy = catalog, inventory, change.now
+    parts.pending_policy, parts.pending = (file, change.pending) if change.pending else (None, frozenset())
+    parts.wake()
     log.info("reloaded", catalog=catalog.digest, targets=len(inventory.targets))
+    if change.pending:
+        log.warning("policy_pending", loosens=sorted(change.pending), confirm="grace governance confirm --reason …")
 
 
 def _world(parts: Parts, session: aiohttp.ClientSession) -> World:

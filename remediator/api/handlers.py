@@ -373,6 +373,21 @@ async def put_governance(request: web.Request) -> web.Response:
     return web.json_response(await _governance(request))
 
 
+@needs(Role.ADMIN)
+async def confirm_policy(request: web.Request) -> web.Response:
+    """Put a changed policy file in force that loosens something."""
+    parts, who, reason = request.app[SERVICES].parts, identity_of(request), _reason(await _body(request))
+    policy, names = parts.pending_policy, sorted(parts.pending)
+    if policy is None:
+        raise Refused("no changed policy file waits for confirmation", reason="unknown")
+    await _write(
+        request, lambda tx: tx.record("policy_confirmed", {"loosens": names, "reason": reason}, actor=who.name)
+    )
+    parts.policy, parts.pending_policy, parts.pending = policy, None, frozenset()
+    parts.wake()
+    return web.json_response(await _governance(request))
+
+
 @needs(Role.OPERATOR)
 async def put_hold(request: web.Request) -> web.Response:
     """Nothing new starts on this target for so many seconds."""
@@ -523,6 +538,7 @@ ROUTES: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/api/v1/playbooks/{id}", show_playbook),
     ("GET", "/api/v1/governance", show_governance),
     ("PUT", "/api/v1/governance", put_governance),
+    ("POST", "/api/v1/governance/confirm", confirm_policy),
     ("PUT", "/api/v1/holds/{target}", put_hold),
     ("DELETE", "/api/v1/holds/{target}", delete_hold),
     ("GET", "/api/v1/tokens", list_tokens),
@@ -584,6 +600,7 @@ async def _governance(request: web.Request) -> views.Json:
         return {
             **settings_json(current_settings(connection, parts)),
             "evidence": parts.policy.evidence,
+            "pending": sorted(parts.pending),
             "holds": settings.held(connection, parts.clock.now()),
         }
 

@@ -88,6 +88,14 @@ def unfreeze(remediator: Remediator, as_json: bool, reason: str) -> None:
     _change(remediator, as_json, reason, frozen=False)
 
 
+@governance.command()
+@reason_option
+@with_remediator
+def confirm(remediator: Remediator, as_json: bool, reason: str) -> None:
+    """Put a changed governance file in force that loosens something; until then the stricter of both counts."""
+    _print_result(remediator.ask("POST", "governance/confirm", {"reason": reason}), as_json)
+
+
 def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
     try:
         return None if text is None else parse_duration(text)
@@ -143,6 +151,9 @@ def _print_result(settings: Mapping[str, Any], as_json: bool) -> None:
             ("frozen", settings["frozen"]),
         ]
     )
+    if settings.get("pending"):
+        names = ", ".join(map(shown, settings["pending"]))
+        click.echo(f"pending     the changed file loosens {names}: grace governance confirm --reason TEXT")
     for held in settings.get("holds") or ():
         reason, by = shown(held.get("reason")), shown(held.get("by"))
         click.echo(f"hold        {shown(held['target'])} until {moment(held['until'])} by {by}: {reason}")

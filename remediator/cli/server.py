@@ -51,6 +51,7 @@ def remediator(config_option: Path | None, listen: str, insecure: bool, level: s
 
 async def _serve(path: Path | None, host: str, port: int) -> None:
     from remediator.app import Unusable, running
+    from remediator.errors import GraceError
 
     log = structlog.get_logger("remediator")
     stop = asyncio.Event()
@@ -58,12 +59,18 @@ async def _serve(path: Path | None, host: str, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(load_config(path), config_file=path) as found:
+        reloads: set[asyncio.Task[None]] = set()
+
+        async def again() -> None:
+            try:
+                await found.reload()
+            except (CatalogError, Unusable, GraceError) as error:
+                log.error("not_reloaded", error=str(error), meaning="the old configuration stays")
 
         def hup() -> None:
-            try:
-                found.reload()
-            except (CatalogError, Unusable) as error:
-                log.error("not_reloaded", error=str(error), meaning="the old configuration stays")
+            task = asyncio.create_task(again(), name="reload")
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
 
         loop.add_signal_handler(signal.SIGHUP, hup)
         # Access logs would repeat what the audit log says better, once per scrape and poll.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.config import GraceConfig
@@ -41,7 +41,10 @@ class Parts:
     publish: Callable[[str, str], None] = lambda kind, name: None
     """Tell whoever watches (the event stream) that something changed: kind and id."""
     lease: float = 60.0
-    timings: dict[str, list[float]] = field(default_factory=dict)
+    pending_policy: Policy | None = None
+    """A changed policy file that loosens something: it waits for an admin, the stricter of both is in force."""
+    pending: frozenset[str] = frozenset()
+    """Dotted names of what the pending file loosens."""
 
     @property
     def reports(self) -> Path:

@@ -94,7 +94,8 @@ class Service:
             request.add_header("Authorization", f"Bearer {known.read_text() if known.exists() else token}")
         try:
             with urllib.request.urlopen(request, timeout=15) as answer:
-                return answer.status, json.loads(answer.read() or b"null")
+                raw = answer.read()
+                return answer.status, json.loads(raw) if raw[:1] in b"[{" else raw.decode()
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
 

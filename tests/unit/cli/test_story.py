@@ -15,6 +15,8 @@ from remediator.cli.story import sentence, timeline
 REMEDIATOR = Path(story.__file__).parents[1]
 NOT_OF_AN_INCIDENT = {
     "started",
+    "policy_confirmed",
+    "reloaded",
     "storm_began",
     "storm_ended",
     "target_held",
