@@ -69,6 +69,14 @@ def test_a_new_master_counts_from_its_birth_and_an_older_one_not_at_all() -> Non
     assert cpu_seconds_between(before, adopted) is None
 
 
+def test_an_older_process_that_joins_counts_from_then_on() -> None:
+    before = tree(100, process(MASTER, 5))
+    joined = tree(110, process(MASTER, 5), process(11, 300, 20, started=50))
+    assert cpu_seconds_between(before, joined) == 0
+    later = tree(120, process(MASTER, 5), process(11, 301, 20, started=50))
+    assert cpu_seconds_between(joined, later) == pytest.approx(1.0)
+
+
 class ProcessWorld(RuleBasedStateMachine):
     """A kernel in small: processes work, fork, end and are reaped by their parent, who gains what they used."""
 
