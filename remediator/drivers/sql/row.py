@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,10 @@ _FORBIDDEN = (
     "not authorized",
 )
 _PASSING = ("locked", "busy", "timeout", "timed out", "canceling statement", "connection", "deadlock", "serialize")
+# What SQL calls these kinds (the first letters of a SQLSTATE), for servers that tell their words in another language:
+# rights and passwords; connections, conflicts, resources, locks, shutdowns.
+_FORBIDDEN_CODES = ("42501", "28")
+_PASSING_CODES = ("08", "40", "53", "55P03", "57")
 
 
 class Database:
@@ -33,6 +40,8 @@ class Database:
     def __init__(self, url: str, password_file: Path | None, patience: float) -> None:
         self._url = _normal(make_url(url), password_file)
         self._patience = patience
+        self._wire: socket.socket | None = None
+        self._wire_lock = threading.Lock()
 
     def read(self, statement: str) -> Value:
         """The one value in the one row. Raises Permanent where there is none or more than one."""
@@ -46,6 +55,16 @@ class Database:
             if changed != 1:
                 raise Permanent(f"the statement would change {changed} rows instead of one: nothing was changed")
 
+    def cut(self) -> None:
+        """End a conversation with a server that fell silent, from another thread: the waiting one gets an error.
+
+        Does nothing where no conversation is under way, and for SQLite, whose waiting is bounded by itself.
+        """
+        with self._wire_lock:
+            if self._wire is not None:
+                with suppress(OSError):
+                    self._wire.shutdown(socket.SHUT_RDWR)
+
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         """One transaction: committed when the block ends well, else rolled back."""
@@ -54,28 +73,52 @@ class Database:
         try:
             engine = create_engine(self._url, poolclass=NullPool, connect_args=self._bounds(), hide_parameters=True)
             try:
-                with engine.begin() as connection:
+                with engine.begin() as connection, self._cuttable(connection):
+                    for statement in self._own_bounds():
+                        connection.execute(text(statement))
                     yield connection
             finally:
                 engine.dispose()
         except DBAPIError as error:
             raise _translated(error) from error
         except (NoSuchModuleError, ImportError) as error:
-            raise Permanent(f"the database's Python driver is not installed ({self._url.drivername})") from error
+            raise Permanent(
+                f"the database's Python driver is not installed ({self._url.drivername});"
+                " for PostgreSQL install grace[postgres]"
+            ) from error
         except SQLAlchemyError as error:
             raise Permanent(f"the database cannot be used: {type(error).__name__}") from error
+
+    @contextmanager
+    def _cuttable(self, connection: Connection) -> Iterator[None]:
+        """While the block runs, `cut` reaches the server's socket (a copy of it, so that nobody closes it twice)."""
+        link = connection.connection.dbapi_connection
+        if self._url.get_backend_name() != "postgresql" or link is None:
+            yield
+            return
+        wire = socket.socket(fileno=os.dup(link.fileno()))
+        self._wire = wire
+        try:
+            yield
+        finally:
+            with self._wire_lock:
+                self._wire = None
+            wire.close()
 
     def _bounds(self) -> dict[str, Any]:
         backend = self._url.get_backend_name()
         if backend == "sqlite":
             return {"timeout": self._patience}
         if backend == "postgresql":
-            millis = int(self._patience * 1000)
-            return {
-                "connect_timeout": max(2, round(self._patience)),
-                "options": f"-c statement_timeout={millis} -c lock_timeout={millis}",
-            }
+            return {"connect_timeout": max(2, round(self._patience))}
         return {}
+
+    def _own_bounds(self) -> tuple[str, ...]:
+        """In the transaction, not in the connection's options: poolers such as PgBouncer refuse those."""
+        if self._url.get_backend_name() != "postgresql":
+            return ()
+        millis = int(self._patience * 1000)
+        return (f"SET LOCAL statement_timeout = {millis}", f"SET LOCAL lock_timeout = {millis}")
 
 
 def _must_exist(file: Path) -> None:
@@ -127,8 +170,10 @@ def _plain(value: object) -> Value:
 def _translated(error: DBAPIError) -> GraceError:
     said = (str(error.orig).splitlines() or [""])[0][:200]
     low = said.lower()
-    if any(word in low for word in _FORBIDDEN):
+    code = str(getattr(error.orig, "sqlstate", None) or "")
+    if code.startswith(_FORBIDDEN_CODES) or any(word in low for word in _FORBIDDEN):
         return Refused(f"the database does not allow it: {said}", reason="permission")
-    if error.connection_invalidated or any(word in low for word in _PASSING):
+    passing = code.startswith(_PASSING_CODES) or any(word in low for word in _PASSING)
+    if error.connection_invalidated or passing:
         return Transient(f"the database is not available now: {said}")
     return Permanent(f"the database refused the statement: {said}")

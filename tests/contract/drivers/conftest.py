@@ -17,6 +17,7 @@ from tests.contract.drivers.rigs.gunicorn import (
     GunicornSignalsRig,
 )
 from tests.contract.drivers.rigs.haproxy import HAProxyRig
+from tests.contract.drivers.rigs.http import HttpPauseRig, HttpRestartRig, HttpRig, HttpRunRig, HttpThrottleRig
 from tests.contract.drivers.rigs.local import (
     CeilingRig,
     CommandRig,
@@ -26,6 +27,7 @@ from tests.contract.drivers.rigs.local import (
     PostmortemRig,
     SupervisedRig,
 )
+from tests.contract.drivers.rigs.postgres import PostgresPauseRig, PostgresRig
 from tests.contract.drivers.rigs.process import ProcessRestartRig, ProcessRig, ProcessStartRig, ProcessStopRig
 from tests.contract.drivers.rigs.sql import SqlitePauseRig, SqliteRig
 
@@ -41,6 +43,13 @@ RIGS: Mapping[str, type[Rig]] = {
     "process-stop": ProcessStopRig,
     "sqlite-throttle": SqliteRig,
     "sqlite-pause": SqlitePauseRig,
+    "postgres-throttle": PostgresRig,
+    "postgres-pause": PostgresPauseRig,
+    "http-scale": HttpRig,
+    "http-throttle": HttpThrottleRig,
+    "http-pause": HttpPauseRig,
+    "http-restart": HttpRestartRig,
+    "http-run": HttpRunRig,
     "command-run": CommandRig,
     "files-reclaim": FilesRig,
     "governance-strictness": GovernanceRig,
