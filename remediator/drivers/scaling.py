@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from catalog.inventory import Limits
 from remediator.errors import Refused
 
 
@@ -25,6 +26,14 @@ def wanted(total: int, args: Mapping[str, Any]) -> int:
             # An empty pool times anything is empty, yet more was asked for.
             return max(math.ceil(round(total * value, 9)), total + 1)
     raise Refused("scale needs one of `by`, `to` (whole numbers from 1) or `factor` (above 1)", reason="bad_args")
+
+
+def grown(name: str, now: int, limits: Limits, args: Mapping[str, Any]) -> int:
+    """How many `name` should have, more than `now` and within its limits. Raises Refused where it may not have more."""
+    goal = max(min(wanted(now, args), limits.max), limits.min)
+    if goal <= now:
+        raise Refused(f"{name} has {now} of {limits.max} allowed", reason="at_limit")
+    return goal
 
 
 def stages(now: float, goal: float, count: int = 3) -> tuple[float, ...]:

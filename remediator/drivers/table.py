@@ -12,6 +12,7 @@ from remediator.drivers.files import FilesDriver
 from remediator.drivers.governance import GovernanceDriver
 from remediator.drivers.gunicorn import GunicornDriver
 from remediator.drivers.haproxy import HAProxyDriver
+from remediator.drivers.http import HttpDriver
 from remediator.drivers.notify import NotifyDriver
 from remediator.drivers.postmortem import PostmortemDriver
 from remediator.drivers.process import ProcessDriver
@@ -23,6 +24,7 @@ DRIVERS: Mapping[str, type[Driver]] = {
     "governance": GovernanceDriver,
     "gunicorn": GunicornDriver,
     "haproxy": HAProxyDriver,
+    "http": HttpDriver,
     "notify": NotifyDriver,
     "postmortem": PostmortemDriver,
     "process": ProcessDriver,

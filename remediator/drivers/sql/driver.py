@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from catalog.inventory import Target
 from catalog.model import Frozen, Verb
 from remediator.drivers.base import State, StepContext, World
+from remediator.drivers.limiting import lowered
 from remediator.drivers.scaling import stages
 from remediator.drivers.sql.row import Database, Value
 from remediator.drivers.sql.settings import Pause, Settings, Throttle
@@ -73,7 +74,7 @@ class SqlDriver:
         if _same(await self._read(target, setting), value):
             return
         database, patience = self._database(target)
-        await _in_thread(patience, lambda: database.write(setting.write, value))
+        await _in_thread(database, patience, lambda: database.write(setting.write, value))
         if not _same(found := await self._read(target, setting), value):
             raise Permanent(f"{target.name} was set to {value} but reads {found}: something else sets it too")
 
@@ -101,7 +102,7 @@ class SqlDriver:
 
     async def _read(self, target: Target, setting: Throttle | Pause) -> Value:
         database, patience = self._database(target)
-        value: Value = await _in_thread(patience, lambda: database.read(setting.read))
+        value: Value = await _in_thread(database, patience, lambda: database.read(setting.read))
         return value
 
     def _database(self, target: Target) -> tuple[Database, float]:
@@ -110,13 +111,15 @@ class SqlDriver:
         return Database(config.url, config.password_file, patience), patience
 
 
-async def _in_thread(patience: float, work: Callable[[], T]) -> T:
-    """A thread cannot be stopped: the database's own bounds end it, this one only stops waiting for it."""
+async def _in_thread(database: Database, patience: float, work: Callable[[], T]) -> T:
+    """A thread cannot be stopped: the database's own bounds end it, or the cut of its conversation."""
     try:
         async with asyncio.timeout(patience + _LEEWAY):
             return await asyncio.to_thread(work)
     except TimeoutError as error:
         raise Transient(f"the database did not answer in {patience + _LEEWAY:g} s") from error
+    finally:
+        database.cut()
 
 
 def _setting(target: Target, verb: Verb) -> Throttle | Pause:
@@ -130,22 +133,7 @@ def _setting(target: Target, verb: Verb) -> Throttle | Pause:
 def _throttled(name: str, setting: Throttle, args: Mapping[str, Any], now: Value) -> Value:
     if isinstance(now, str) or not math.isfinite(now):
         raise Permanent(f"the limit of {name} reads {now!r}, which is no number")
-    asked = _asked(args, now)
-    value: float = max(setting.min, asked)
-    if isinstance(now, int):
-        value = max(math.ceil(setting.min), math.floor(asked))
-    if value >= now:
-        raise Refused(f"the limit of {name} is {now} and may not be below {setting.min:g}", reason="at_limit")
-    return value
-
-
-def _asked(args: Mapping[str, Any], now: float) -> float:
-    factor, to = args.get("factor"), args.get("to")
-    if isinstance(factor, int | float) and not isinstance(factor, bool) and to is None and 0 < factor < 1:
-        return now * factor
-    if isinstance(to, int | float) and not isinstance(to, bool) and factor is None and to >= 0:
-        return to
-    raise Refused("throttle needs a factor between 0 and 1, or `to`, a limit", reason="bad_args")
+    return lowered(name, now, args, setting.min)
 
 
 def _same(one: Value, other: Value) -> bool:

@@ -124,6 +124,18 @@ class Rig:
         path = self.folder / f"fake-{len(list(self.folder.iterdir()))}.sock"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
+        self._serve(listener, reply)
+        return path
+
+    def tcp_server(self, reply: bytes | None) -> int:
+        """The same on a port of the loopback."""
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        self._serve(listener, reply)
+        return port
+
+    def _serve(self, listener: socket.socket, reply: bytes | None) -> None:
         listener.listen()
         held: list[socket.socket] = []
 
@@ -151,7 +163,6 @@ class Rig:
                 connection.close()
 
         self.stack.callback(stop)
-        return path
 
 
 def until(holds: Callable[[], bool], within: float) -> None:
