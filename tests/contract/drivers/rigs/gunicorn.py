@@ -35,7 +35,7 @@ class GunicornRig(Rig):
         control = ["--control-socket", str(self.socket)] if self.by_control else ["--no-control-socket"]
         self.spawn(
             sys.executable, "-m", "gunicorn", "-w", str(self.workers), "-b", f"unix:{self.folder}/g.sock",
-            "-p", str(self.pidfile), "-n", "api-1", "--worker-tmp-dir", "/dev/shm", *control, "gapp:app",  # noqa: S108
+            "-p", str(self.pidfile), "-n", "api-1", "--worker-tmp-dir", "/dev/shm", *control, "gapp:app",
             ready=self._up, cwd=self.folder,
         )  # fmt: skip
         self.before = self.pids()
