@@ -1,10 +1,10 @@
-"""A catalog becomes rule files: one per category, and one for Grace itself."""
+"""A catalog becomes rule files: one per metric, and one for Grace itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from catalog.model import Catalog, Category, TimeScale
+from catalog.model import Catalog, TimeScale
 from rules.groups import group
 from rules.meta import meta_group
 from rules.output import MARK
@@ -17,17 +17,12 @@ def header(catalog: Catalog) -> str:
 
 
 def rule_groups(catalog: Catalog, scale: TimeScale, *, docs: str = "docs") -> dict[str, list[dict[str, Value]]]:
-    """The groups of every rule file, by its name: the metrics that are on, by category, and Grace itself.
+    """The groups of every rule file, by its name: one for each metric that is on, and one for Grace itself.
 
     Raises ValueError where the scale makes an interval shorter than a scrape.
     """
-    files: dict[str, list[dict[str, Value]]] = {}
-    for category in Category:
-        groups = [group(metric, scale, docs) for metric in catalog.enabled if metric.category is category]
-        if groups:
-            files[f"{category.value}.yml"] = groups
-    files["grace.yml"] = [meta_group(scale, docs)]
-    return files
+    files = {f"{metric.id}.yml": [group(metric, scale, docs)] for metric in catalog.enabled}
+    return {**files, "grace.yml": [meta_group(scale, docs)]}
 
 
 def compile_rules(catalog: Catalog, scale: TimeScale | None = None, *, docs: str = "docs") -> Mapping[str, str]:

@@ -20,9 +20,10 @@ from catalog.model import (
     Quantile,
     Rate,
 )
-from rules.promql import duration, fresh, increase, indent, number, selector
+from rules.promql import duration, fresh, increase, indent, number, rounded, selector
 
 SAMPLE = "resource:grace_value:sample"
+READ = "job_instance_resource:grace_measurement:read"
 TAKEN = "job_instance_resource:grace_measurement:taken"
 PRESENT = "resource:grace_source:present"
 RETURNED = "resource:grace_source:returned"
@@ -45,7 +46,7 @@ class Derived:
     before: tuple[Record, ...]
     sample: str
     window: str | None
-    """The derivation taken over the window; None where the window is an aggregate of the samples."""
+    """The derivation taken over the window, rounded; None where the window is an aggregate of the samples."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,10 @@ class Clock:
 
     def rate_range(self, span: float) -> str:
         """A range for rate(): at least four scrapes at any phase, and no boundary that one of them can sit on."""
-        return duration(max(span, 3 * self.scrape) + 0.1 + self.scrape)
+        return duration(self.rate_seconds(span))
+
+    def rate_seconds(self, span: float) -> float:
+        return max(span, 3 * self.scrape) + 1.05 * self.scrape
 
 
 def derived(metric: MetricCatalogEntry, clock: Clock) -> Derived:
@@ -142,10 +146,10 @@ class _Source:
     def _measured(self, sample: str, present: str) -> Derived:
         same = f"last_over_time({SAMPLE}{self.own}[{self.clock.half()}])"
         window = same if self.metric.aggregate is Aggregate.SAME else None
-        return Derived(present, (Record(TAKEN, self._taken()),), sample, window)
+        return Derived(present, (Record(READ, self._read()), Record(TAKEN, self._taken())), sample, window)
 
-    def _taken(self) -> str:
-        """When the measurement was taken that this evaluation reads, where it is one that none read before.
+    def _read(self) -> str:
+        """When the measurement was taken that this evaluation reads.
 
         A collector whose moment nearly coincides with ours would be seen twice, then not at all, by chance. So there
         are two places to read: now, and half an interval ago. The earlier one is taken where it is the direct
@@ -154,10 +158,7 @@ class _Source:
         interval = self.clock.interval
         now = f"max by (job, instance, resource) ({self.stamp})"
         before = f"max by (job, instance, resource) ({self.stamp} offset {self.clock.half()})"
-        last = (
-            "max by (job, instance, resource) "
-            f"(last_over_time({TAKEN}{self.own}[{self.clock.last(max(11, self.clock.samples))}]))"
-        )
+        last = f"max by (job, instance, resource) (last_over_time({READ}{self.own}[{self.clock.last(4)}]))"
         return (
             "(\n"
             f"  {before} > {last}\n"
@@ -167,12 +168,14 @@ class _Source:
             f"  {now} - {before} > {number(round(0.75 * interval, 3))}\n"
             ")\n"
             "or\n"
-            "(\n"
-            f"  {now}\n"
-            "  unless\n"
-            f"  {now} == {last}\n"
-            ")"
+            f"{now}"
         )
+
+    def _taken(self) -> str:
+        """The same, where no evaluation read that measurement before: a source that hangs is not measured again."""
+        read = f"last_over_time({READ}{self.own}[{self.clock.half()}])"
+        last = f"last_over_time({READ}{self.own}[{self.clock.last(4)}] offset {self.clock.half()})"
+        return f"{read}\nunless\n{read} == {last}"
 
     def reading(self, series: str) -> str:
         """The series as it was at the measurement that this evaluation takes; without timestamps, as it is."""
@@ -197,7 +200,7 @@ class _Source:
             rate = f"rate({bucket}[{self.clock.rate_range(span)}])"
             return f"histogram_quantile({number(derive.quantile)}, sum by (resource, le) ({rate}))"
 
-        same = over(self.clock.window) if self.metric.aggregate is Aggregate.SAME else None
+        same = rounded(over(self.clock.window)) if self.metric.aggregate is Aggregate.SAME else None
         return Derived(self._counted(count), (), over(self.clock.interval), same)
 
     def rate(self, derive: Rate) -> Derived:
@@ -215,7 +218,7 @@ class _Source:
         present = self._counted(counter)
         if derive.per is not None:
             present = self._present(self._fresh(selector(derive.per)))
-        same = over(self.clock.window) if self.metric.aggregate is Aggregate.SAME else None
+        same = rounded(over(self.clock.window)) if self.metric.aggregate is Aggregate.SAME else None
         return Derived(present, (), over(self.clock.interval), same)
 
     def events(self, derive: Events) -> Derived:
@@ -243,7 +246,7 @@ class _Source:
                 f"and {recorded('denominator', 'window')} >= {derive.at_least}"
             )
 
-        same = ratio("window") if self.metric.aggregate is Aggregate.SAME else None
+        same = rounded(ratio("window")) if self.metric.aggregate is Aggregate.SAME else None
         return Derived(self._counted(parts["denominator"]), tuple(records), ratio("sample"), same)
 
     def _increase(self, counter: str, span: float) -> str:

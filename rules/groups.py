@@ -69,7 +69,7 @@ class _Group:
         yield from source.before
         yield Record(SAMPLE, rounded(source.sample))
         yield from self._statistics()
-        yield Record(_WINDOW, rounded(source.window or self._aggregate()))
+        yield Record(_WINDOW, self._aggregate() if source.window is None else source.window)
         yield Record(_BAND, band(self._now(SAMPLE), self.metric.bands, self.metric.unit))
         for each in Band:
             yield Record(_IS, f"{self._now(_BAND)} == bool {each.rank}", (("band", each.value),))
@@ -88,8 +88,11 @@ class _Group:
         yield Record(f"{_WINDOW}_p95", f"quantile_over_time(0.95, {over})")
 
     def _aggregate(self) -> str:
-        function = "avg_over_time" if self.metric.aggregate is Aggregate.AVG else "max_over_time"
-        return f"{function}({self._series(SAMPLE)}[{self.clock.over_window()}])"
+        over = f"{self._series(SAMPLE)}[{self.clock.over_window()}]"
+        if self.metric.aggregate is Aggregate.AVG:
+            # A mean of finite values is finite; the maximum of rounded values is one of them.
+            return f"round(avg_over_time({over}), 0.000001)"
+        return f"max_over_time({over})"
 
     def _sustained(self) -> str:
         """1 when the last three samples are all critical and none is older than 3.5 intervals: one may be missing."""

@@ -5,9 +5,12 @@ This is the specification that the generated promtool tests hold the rules to.
     g good                       G the last value that is still good
     w in the warning band        W exactly where warning begins
     c critical                   E exactly at critical's edge, which is warning
-                                 C the first value that is critical
+    m monstrous: critical,       C the first value that is critical
+      and drags every mean along
     n there is nothing (no request, an empty queue)     h not measured anew: the last reading, scraped again
-    x not scraped                                       N not a number
+    x not scraped                                       u not scraped, and nobody marked it (Prometheus was down)
+    N not a number    P plus infinity    M minus infinity
+    l critical, and measured a moment too late for its evaluation
 """
 
 from __future__ import annotations
@@ -25,20 +28,29 @@ LIVES: dict[str, str] = {
     "two-critical": "ggggggccgggggggggggggggggg",
     "three-critical": "ggggggcccggggggggggggggggg",
     "one-warning": "ggggggwggggggggggggggggggg",
+    "one-monstrous": "ggggggmggggggggggggggggggg",
     "warning": "gggwwwwwwwwwwwwwwwwggggggg",
     "worse": "gggwwwwwwwccccccccwwwwwggg",
     "alternating": "gggcgcgcgcgcgcgcgcgggggggg",
     "two-of-three": "gggccgccgccgccgccggggggggg",
+    "from-the-start": "cccccccccwwwwwwwwwwwwwgggg",
     "idle": "gggnnnnnnnnggggggggggggggg",
     "idle-in-critical": "gggcccccnnnnnnnncccccggggg",
     "held": "ggghhchhhhhhhhhhgggggggggg",
+    "held-in-critical": "gggccccchhhhhhhhhhhhhhhhgg",
     "lost-one": "gggggcxccggggggggggggggggg",
     "lost-two": "gggggcxcxcgggggggggggggggg",
     "lost-in-critical": "gggcccccxcccccgggggggggggg",
     "not-a-number": "gggggNccNgggggcccNcccggggg",
+    "infinite": "ggggPPPPPPgggMMMMMMggccccg",
     "gone": "ggggggxxxxxxxxgggggggggggg",
     "gone-in-critical": "gggccccccxxxxxxxxxgggggggg",
+    "unmarked": "gggccccuuuuuuuuuucccgggggg",
+    "late": "gggclclclclclclclggggggggg",
+    "two-exporters": "gggggcccccwwwwwwwggggggggg",
 }
+TWO_EXPORTERS = "two-exporters"
+"""The life of one resource that two exporters see, or see a half of each."""
 
 
 @dataclass(frozen=True)
@@ -52,38 +64,49 @@ class Told:
     present: Sequence[bool]
 
 
-def severities(told: Told, per_window: int) -> list[int]:
-    """What fires at each evaluation: 0 nothing, 1 warning, 2 critical. A window holds `per_window` samples."""
-    sustained: list[bool] = []
-    raised: list[bool] = []
-    fired = []
-    for at in range(len(told.samples)):
+@dataclass(frozen=True)
+class Judged:
+    """What the rules must make of it, evaluation by evaluation; None where there is nothing to judge."""
+
+    sustained: Sequence[int | None]
+    raised: Sequence[int | None]
+    severity: Sequence[int | None]
+    """0 nothing, 1 warning, 2 critical fires."""
+    stale: Sequence[bool]
+
+
+def judge(told: Told, per_window: int) -> Judged:
+    """What must fire. A window holds `per_window` samples."""
+    sustained: list[int | None] = []
+    raised: list[int | None] = []
+    severity: list[int | None] = []
+    for at, window in enumerate(told.windows):
         newest, four = _last(told.samples, at, 3), _last(told.samples, at, 4)
-        sustained.append(bool(newest) and min(newest) == 2 and four.count(2) >= 3)
-        raised.append(_raised(told, at, per_window))
-        held = any(sustained[max(0, at - 3) : at + 1])
-        silent = any(sustained[max(0, at - 7) : at + 1]) and bool(four) and min(four) == 2
-        if held or silent:
-            fired.append(2)
+        sustained.append(int(min(newest) == 2 and four.count(2) >= 3) if newest else None)
+        raised.append(_raised(window, _last(told.samples, at, per_window), per_window))
+        still_critical = 1 in _last(sustained, at, 8) and bool(four) and min(four) == 2
+        if 1 in _last(sustained, at, 4) or still_critical:
+            severity.append(2)
+        elif 1 in _last(raised, at, 4) and bool(newest) and max(newest) > 0:
+            severity.append(1)
         else:
-            bad_lately = bool(newest) and max(newest) > 0
-            fired.append(int(bad_lately and any(raised[max(0, at - 3) : at + 1])))
-    return fired
+            severity.append(None if window is None else 0)
+    return Judged(sustained, raised, severity, _stale(told.present))
 
 
-def stale(told: Told) -> list[bool]:
-    """Whether the stale alert fires: the source was there, and is not any more since four evaluations."""
+def _stale(present: Sequence[bool]) -> list[bool]:
+    """Whether the source was there, and is not any more since four evaluations."""
     return [
-        at >= 2 and any(told.present[: at + 1]) and not any(told.present[max(0, at - 3) : at + 1])
-        for at in range(len(told.present))
+        at >= 2 and any(present[: at + 1]) and not any(present[max(0, at - 3) : at + 1]) for at in range(len(present))
     ]
 
 
-def _raised(told: Told, at: int, per_window: int) -> bool:
-    window, samples = told.windows[at], _last(told.samples, at, per_window)
+def _raised(window: int | None, samples: Sequence[int], per_window: int) -> int | None:
+    if window is None or not samples:
+        return None
     if window == 1:
-        return len(samples) >= min(3, per_window)
-    return window == 2 and sum(rank > 0 for rank in samples) >= 3
+        return int(len(samples) >= min(3, per_window))
+    return int(window == 2 and sum(rank > 0 for rank in samples) >= 3)
 
 
 def _last(values: Sequence[int | None], at: int, count: int) -> list[int]:

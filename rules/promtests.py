@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from catalog.model import Catalog, MetricCatalogEntry, TimeScale
 from rules.compile import header
+from rules.derive import Clock
 from rules.groups import OUT_OF_BAND, STALE_ALERT, clock
-from rules.lives import LIVES, Told, severities, stale
+from rules.lives import LIVES, TWO_EXPORTERS, Told, judge
 from rules.metatests import meta_test
 from rules.promql import duration, number
-from rules.rigs import STALE, Played, Point, levels, rig
+from rules.records import Life, records
+from rules.rigs import SECOND, STALE, Played, Point, levels, rig, shared
 from rules.yamltext import Value, dump
 
-_UP = '{job="grace-exporter",instance="exporter"}'
+_LENGTH = max(map(len, LIVES.values()))
 
 
 def test_files(catalog: Catalog, scale: TimeScale) -> dict[str, str]:
@@ -27,47 +30,73 @@ def test_files(catalog: Catalog, scale: TimeScale) -> dict[str, str]:
 
 
 def metric_test(metric: MetricCatalogEntry, scale: TimeScale) -> Value:
-    """The promtool document for one metric, referring to its category's rule file beside the tests' folder."""
+    """The promtool document for one metric, referring to its rule file beside the tests' folder."""
     spans = clock(metric, scale)
     steps = max(1, int(spans.interval / spans.scrape + 1e-9))
-    lived = dict(_lived(metric, scale))
-    length = max(map(len, LIVES.values()))
-    series: list[Value] = [{"series": f"up{_UP}", "values": _values([1.0] * (length * steps))}]
-    for resource, played in lived.items():
-        for (name, labels), points in played.series.items():
-            series.append({"series": _selector(name, resource, labels), "values": _values(points)})
+    lived = dict(_lived(metric, spans))
     told = {resource: _told(metric, played) for resource, played in lived.items()}
-    fired = {resource: severities(each, spans.samples) for resource, each in told.items()}
-    missed = {resource: stale(each) for resource, each in told.items()}
+    judged = {resource: judge(each, spans.samples) for resource, each in told.items()}
+    known = [
+        Life(played.samples, played.windows, told[resource], judged[resource])
+        for resource, played in lived.items()
+        if not resource.endswith("/gone")
+    ]
     checks: list[Value] = []
-    for at in range(length):
+    for at in range(_LENGTH):
         when = duration(at * spans.interval) if at else "0s"
-        severity = {resource: ("", "warning", "critical")[ranks[at]] for resource, ranks in fired.items()}
-        checks.append(_check(metric, metric.alertname, when, severity, 'grace="true"'))
-        checks.append(_check(metric, OUT_OF_BAND, when, severity, 'audience="people"'))
-        gone = {resource: "warning" if each[at] else "" for resource, each in missed.items()}
-        checks.append(_check(metric, STALE_ALERT, when, gone, 'grace="true"'))
+        fired = {resource: ("", "warning", "critical")[each.severity[at] or 0] for resource, each in judged.items()}
+        checks.append(_check(metric, metric.alertname, when, fired, 'grace="true"'))
+        checks.append(_check(metric, OUT_OF_BAND, when, fired, 'audience="people"'))
+        missed = {resource: "warning" if each.stale[at] else "" for resource, each in judged.items()}
+        checks.append(_check(metric, STALE_ALERT, when, missed, 'grace="true"'))
+        for expr, counts in records(known, at, spans.samples, metric.id) if at % 3 == 1 else ():
+            samples: list[Value] = [{"labels": labels, "value": count} for labels, count in counts.items()]
+            checks.append({"expr": expr, "eval_time": when, "exp_samples": samples})
     return {
-        "rule_files": [f"../{metric.category.value}.yml"],
+        "rule_files": [f"../{metric.id}.yml"],
         "evaluation_interval": duration(spans.interval),
         "tests": [
             {
                 "name": metric.id,
                 "interval": duration(spans.interval / steps),
-                "input_series": series,
+                "input_series": [*_up(steps), *_series(lived)],
                 "promql_expr_test": checks,
-            }
+            },
+            _memory_test(metric, spans, steps, next(iter(lived.items()))),
         ],
     }
 
 
-def _lived(metric: MetricCatalogEntry, scale: TimeScale) -> Iterator[tuple[str, Played]]:
-    spans = clock(metric, scale)
+def _memory_test(metric: MetricCatalogEntry, spans: Clock, steps: int, one: tuple[str, Played]) -> Value:
+    """A source that is gone for good is missed for as long as it is remembered, and then no more."""
+    resource, played = one
+    until = 4 * steps
+    series = {key: [*points[:until], STALE] for key, points in played.series.items()}
+    gone = Played(series)
+    last = (until // steps - 1) * spans.interval
+    checks = [
+        _check(metric, STALE_ALERT, duration(last + after), {resource: fires}, 'grace="true"')
+        for after, fires in (
+            (5 * spans.interval, "warning"),
+            (spans.memory - 2 * spans.interval, "warning"),
+            (spans.memory + 2 * spans.interval, ""),
+        )
+    ]
+    return {
+        "name": f"{metric.id}: gone for good",
+        "interval": duration(spans.interval / steps),
+        "input_series": list(_series({resource: gone})),
+        "promql_expr_test": checks,
+    }
+
+
+def _lived(metric: MetricCatalogEntry, spans: Clock) -> Iterator[tuple[str, Played]]:
     player = rig(metric, spans)
     for side, values in levels(metric).items():
         for name, life in LIVES.items():
             if player.knows(life):
-                yield f"{side}/{name}", player.play(life, values)
+                played = player.play(life, values)
+                yield f"{side}/{name}", shared(metric, played) if name == TWO_EXPORTERS else played
 
 
 def _told(metric: MetricCatalogEntry, played: Played) -> Told:
@@ -100,6 +129,20 @@ def _check(metric: MetricCatalogEntry, alert: str, when: str, fired: Mapping[str
     }
 
 
+def _up(steps: int) -> list[Value]:
+    """Both exporters were there all the time."""
+    return [
+        {"series": f'up{{job="grace-exporter",instance="{instance}"}}', "values": f"1x{_LENGTH * steps}"}
+        for instance in ("exporter", SECOND)
+    ]
+
+
+def _series(lived: Mapping[str, Played]) -> Iterator[Value]:
+    for resource, played in lived.items():
+        for (name, labels), points in played.series.items():
+            yield {"series": _selector(name, resource, labels), "values": _values(points)}
+
+
 def _selector(name: str, resource: str, labels: Sequence[tuple[str, str]]) -> str:
     every = {"job": "grace-exporter", "instance": "exporter", "resource": resource, **dict(labels)}
     return name + "{" + ",".join(f'{key}="{value}"' for key, value in every.items()) + "}"
@@ -123,5 +166,8 @@ def _word(point: Point, more: int) -> str:
         return "_" if not more else f"_x{more + 1}"
     if point == STALE:
         return STALE if not more else f"{STALE} _x{more}"
-    value = number(float(point)) if point == point else "NaN"
+    if not math.isfinite(float(point)):
+        # Words cannot be repeated.
+        return " ".join([{math.inf: "Inf", -math.inf: "-Inf"}.get(float(point), "NaN")] * (more + 1))
+    value = number(float(point))
     return value if not more else f"{value}x{more}"

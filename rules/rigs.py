@@ -32,6 +32,8 @@ from rules.derive import Clock
 from rules.promql import split
 
 STALE = "stale"
+SECOND = "second"
+"""The instance of the other exporter, where two see one resource."""
 Point = float | str | None
 """A scraped value, the mark of a series that ended, or no scrape."""
 
@@ -93,6 +95,9 @@ def rig(metric: MetricCatalogEntry, clock: Clock) -> Rig:
 
 
 _COUNTED = frozenset("gGwWcECnx")
+_MEASURED = "gGwWcEChxul"
+_STAMP = "grace_sample_timestamp_seconds"
+_NO_NUMBER = {"N": math.nan, "P": math.inf, "M": -math.inf}
 
 
 def levels(metric: MetricCatalogEntry) -> dict[str, dict[str, float]]:
@@ -102,6 +107,26 @@ def levels(metric: MetricCatalogEntry) -> dict[str, dict[str, float]]:
         for side, edges in (("high", metric.bands.high), ("low", metric.bands.low))
         if edges is not None
     }
+
+
+def shared(metric: MetricCatalogEntry, played: Played) -> Played:
+    """The same life where two exporters look on: of a sum each sees a half, of a maximum the other sees less."""
+    both = Played({}, played.samples, played.windows, played.present)
+    for (name, labels), points in played.series.items():
+        mine, theirs = points, points
+        if isinstance(metric.derive, Age) and name == split(metric.derive.timestamp)[0]:
+            theirs = _each(points, lambda value: value + 1e6)
+        elif isinstance(metric.derive, Gauge) and name == split(metric.derive.series)[0]:
+            theirs = _each(points, lambda value: value / 2)
+        elif not isinstance(metric.derive, Age | Gauge) and name != _STAMP:
+            mine = theirs = _each(points, lambda value: value / 2)
+        both.series[name, labels] = mine
+        both.series[name, (*labels, ("instance", SECOND))] = theirs
+    return both
+
+
+def _each(points: Sequence[Point], change: Callable[[float], float]) -> list[Point]:
+    return [change(point) if isinstance(point, float | int) else point for point in points]
 
 
 def _levels(bands: Bands, side: str, unit: Unit, step: Decimal) -> dict[str, float]:
@@ -123,7 +148,8 @@ def _levels(bands: Bands, side: str, unit: Unit, step: Decimal) -> dict[str, flo
     first_warning = warning if edges.warning_owns_edge else warning + sign * step
     middle = ((warning + critical) / 2).quantize(step)
     values = {"g": good, "G": last_good, "W": first_warning, "w": middle, "E": critical, "C": critical + sign * step}
-    return {letter: float(value) for letter, value in {**values, "c": worst}.items()}
+    monstrous = critical + sign * 1000 * max(step, abs(critical))
+    return {letter: float(value) for letter, value in {**values, "c": worst, "l": worst, "m": monstrous}.items()}
 
 
 def _step(metric: MetricCatalogEntry) -> Decimal:
@@ -173,71 +199,83 @@ class _Gauges:
         self.steps = steps
 
     def gauge(self, derive: Gauge) -> Rig:
-        letters = "gGwWcEChxN" + ("n" if derive.present else "")
+        letters = _MEASURED + "mNPM" + ("n" if derive.present else "")
         return Rig(frozenset(letters), lambda life, values: self._gauge(derive, life, values))
 
     def _gauge(self, derive: Gauge, life: str, values: dict[str, float]) -> Played:
         played = Played()
         read = [self._read(letter, values) for letter in life]
         played.put(derive.series, self._points(life, read))
-        present = [letter not in "xNn" for letter in self._unheld(life)]
+        gone = "NPMn"
         if derive.present:
-            played.put(derive.present, self._points(life, [None if letter == "x" else 20.0 for letter in life]))
+            played.put(derive.present, self._points(life, [None if letter in "xu" else 20.0 for letter in life]))
             if self.metric.empty is not Empty.ABSENT:
-                present = [letter != "x" for letter in life]
+                gone = ""
         nothing = 0.0 if self.metric.empty is Empty.ZERO else None
-        return self._told(played, life, read, nothing, present)
+        return self._told(played, life, read, nothing, gone)
 
     def ratio(self, derive: GaugeRatio) -> Rig:
-        return Rig(frozenset("gGwWcEChxn"), lambda life, values: self._ratio(derive, life, values))
+        return Rig(frozenset(_MEASURED + "n"), lambda life, values: self._ratio(derive, life, values))
 
     def _ratio(self, derive: GaugeRatio, life: str, values: dict[str, float]) -> Played:
         whole = 10000.0
         played = Played()
         read = [self._read(letter, values) for letter in life]
-        under = [None if letter == "x" else 0.0 if letter == "n" else whole for letter in life]
+        under = [None if letter in "xu" else 0.0 if letter == "n" else whole for letter in life]
         over = [
-            None if letter == "x" else 0.0 if value is None else value * whole
+            None if letter in "xu" else 0.0 if value is None else value * whole
             for letter, value in zip(life, read, strict=True)
         ]
         played.put(derive.numerator, self._points(life, over))
         played.put(derive.denominator, self._points(life, under))
-        gone = "xn" if self.metric.empty is Empty.ABSENT else "x"
         nothing = 0.0 if self.metric.empty is Empty.ZERO else None
-        return self._told(played, life, read, nothing, [letter not in gone for letter in self._unheld(life)])
+        return self._told(played, life, read, nothing, "n" if self.metric.empty is Empty.ABSENT else "")
 
     def age(self, derive: Age) -> Rig:
-        return Rig(frozenset("gGwWcEChxn"), lambda life, values: self._age(derive, life, values))
+        return Rig(frozenset(_MEASURED + "nm") - {"l"}, lambda life, values: self._age(derive, life, values))
 
     def _age(self, derive: Age, life: str, values: dict[str, float]) -> Played:
         played = Played()
         read = [self._read(letter, values) for letter in life]
         since = [None if value is None else close(at * self.clock.interval - value) for at, value in enumerate(read)]
         played.put(derive.timestamp, self._points(life, since))
-        played.put(derive.present, self._points(life, [None if letter == "x" else 3.0 for letter in life]))
-        return self._told(played, life, read, 0.0, [letter != "x" for letter in life])
+        played.put(derive.present, self._points(life, [None if letter in "xu" else 3.0 for letter in life]))
+        return self._told(played, life, read, 0.0, "")
 
     def _told(
-        self, played: Played, life: str, read: Sequence[float | None], nothing: float | None, present: list[bool]
+        self, played: Played, life: str, read: Sequence[float | None], nothing: float | None, gone: str
     ) -> Played:
-        taken = [None if letter == "x" else at * self.clock.interval for at, letter in enumerate(life)]
-        stamp = f'grace_sample_timestamp_seconds{{metric_id="{self.metric.id}"}}'
+        """The life as it is read: each measurement once. `gone` are the letters at which the source is not there."""
+        interval = self.clock.interval
+        taken = [None if letter in "xu" else (at + 0.01 * (letter == "l")) * interval for at, letter in enumerate(life)]
+        stamp = f'{_STAMP}{{metric_id="{self.metric.id}"}}'
         played.put(stamp, self._points(life, taken))
+        readings: list[float | None] = []
         for letter, value in zip(life, read, strict=True):
-            if letter in "xh":
-                played.samples.append(None)
+            if letter in "xuh":
+                readings.append(None)
             elif letter == "n":
-                played.samples.append(nothing)
+                readings.append(nothing)
             else:
-                played.samples.append(None if value is None else close(value))
+                readings.append(None if value is None else close(value))
+        if "l" in life:
+            # One evaluation finds nothing new; from then on each reads the measurement before, and none is lost.
+            first = life.index("l")
+            readings = [*readings[:first], None, *readings[first:-1]]
+        played.samples = readings
         played.windows = _aggregated(self.metric, self.clock, played.samples)
-        played.present = present
+        held = self._unheld(life)
+        # The last scrape before an unmarked gap is still young enough at the gap's first evaluation.
+        played.present = [
+            held[at - 1] not in "xu" + gone if letter == "u" and at else letter not in "xu" + gone
+            for at, letter in enumerate(held)
+        ]
         return played
 
     def _read(self, letter: str, values: dict[str, float]) -> float | None:
-        if letter in "xnh":
+        if letter in "xnhu":
             return None
-        return math.nan if letter == "N" else values[letter]
+        return _NO_NUMBER.get(letter, values.get(letter))
 
     def _unheld(self, life: str) -> str:
         """The life with every held reading replaced by the one that it holds."""
@@ -247,11 +285,17 @@ class _Gauges:
         return letters
 
     def _points(self, life: str, values: Sequence[float | None]) -> list[Point]:
-        """Each value for as long as it is the last one measured, a mark where the series ends."""
-        held: list[float | None] = []
+        """Each value for as long as it is the last one measured, a mark where the series ends and somebody saw it."""
+        points: list[Point] = []
+        current: float | None = None
         for letter, value in zip(life, values, strict=True):
-            held.append(held[-1] if letter == "h" else value)
-        return _marked([value for value in held for _ in range(self.steps)])
+            late = [current] if letter == "l" else []
+            there = bool(points) and points[-1] is not None and points[-1] != STALE
+            current = current if letter == "h" else value
+            points += [*late, *[current] * (self.steps - len(late))]
+            if current is None and there and letter != "u":
+                points[-self.steps] = STALE
+        return points
 
 
 def _aggregated(metric: MetricCatalogEntry, clock: Clock, samples: Sequence[float | None]) -> list[float | None]:
@@ -308,13 +352,13 @@ def _rate(
         for _ in range(steps)
     ]
     for at in range(len(life)):
-        value = _rated(each[: at * steps + 1], step, max(clock.interval, 3 * clock.scrape) + clock.scrape + 0.1)
+        value = _rated(each[: at * steps + 1], step, clock.rate_seconds(clock.interval))
         played.samples.append(None if value is None or life[at] == "x" else close(value / per))
     played.windows = _aggregated(metric, clock, played.samples)
     if metric.aggregate is Aggregate.SAME:
         played.windows = [
             None
-            if (value := _rated(each[: at * steps + 1], step, clock.window + clock.scrape + 0.1)) is None
+            if (value := _rated(each[: at * steps + 1], step, clock.rate_seconds(clock.window))) is None
             else close(value / per)
             for at in range(len(life))
         ]
@@ -341,19 +385,19 @@ def _quantile(
     for index, bound in enumerate([*bounds, math.inf]):
         each = [sum(counts[: index + 1]) * steps if counts else 0.0 for counts in spread]
         label = "+Inf" if math.isinf(bound) else repr(bound)
-        played.put(derive.histogram, _counter(life, [float(x) for x in each], steps, 0.0), "_bucket", le=label)
+        played.put(derive.histogram, _counter(life, [float(x) for x in each], steps, 1e6), "_bucket", le=label)
     totals = [float(observed * steps) if counts else 0.0 for counts in spread]
-    played.put(derive.histogram, _counter(life, totals, steps, 0.0), "_count")
+    played.put(derive.histogram, _counter(life, totals, steps, 1e6), "_count")
     scrapes = [counts for counts in spread[1:] for _ in range(steps)]
     step = clock.interval / steps
 
     def over(at: int, span: float) -> float | None:
-        held = scrapes[max(0, at * steps - math.floor((span + clock.scrape + 0.1) / step)) : at * steps]
+        held = scrapes[max(0, at * steps - math.floor(clock.rate_seconds(span) / step)) : at * steps]
         merged = [sum(counts[index] for counts in held if counts) for index in range(len(bounds) + 1)]
         return _quantile_of(merged, bounds, derive.quantile)
 
     for at in range(len(life)):
-        played.samples.append(over(at, max(clock.interval, 3 * clock.scrape)))
+        played.samples.append(over(at, clock.interval))
         played.windows.append(over(at, clock.window))
     if metric.aggregate is not Aggregate.SAME:
         played.windows = _aggregated(metric, clock, played.samples)

@@ -20,7 +20,7 @@ def grace(*words: str | Path) -> Result:
 def test_build_then_check_then_drift(tmp_path: Path) -> None:
     assert grace("build", "--out", tmp_path).exit_code == 0
     assert grace("build", "--out", tmp_path, "--check").exit_code == 0
-    rule_file = tmp_path / "infra.yml"
+    rule_file = tmp_path / "infra.cpu_utilization.yml"
     rule_file.write_text(rule_file.read_text().replace("> bool 0.85", "> bool 0.86", 1))
     told = grace("build", "--out", tmp_path, "--check")
     assert told.exit_code == 1
@@ -30,9 +30,9 @@ def test_build_then_check_then_drift(tmp_path: Path) -> None:
 
 def test_a_catalog_of_ones_own_lies_over_the_shipped_one(tmp_path: Path) -> None:
     assert grace("build", "--out", tmp_path, "--catalog", CATALOG, "--drill").exit_code == 0
-    groups = yaml.safe_load((tmp_path / "executor.yml").read_text())["groups"]
-    assert {"grace.executor.queue_depth", "grace.executor.room_temperature"} <= {group["name"] for group in groups}
-    assert {group["interval"] for group in groups} == {"3s"}
+    for metric_id in ("executor.queue_depth", "executor.room_temperature"):
+        (group,) = yaml.safe_load((tmp_path / f"{metric_id}.yml").read_text())["groups"]
+        assert (group["name"], group["interval"]) == (f"grace.{metric_id}", "3s")
 
 
 def test_receivers_are_arguments(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from rules.lives import LIVES, Told, severities, stale
+from rules.lives import LIVES, Told, judge
 
 RANKS = {"g": 0, "w": 1, "c": 2, "x": None}
 
@@ -17,7 +17,7 @@ def fires(samples: str, windows: str) -> str:
         [None if rank == "-" else int(rank) for rank in windows],
         [letter != "x" for letter in samples],
     )
-    return "".join(map(str, severities(told, 10)))
+    return "".join(str(rank or 0) for rank in judge(told, 10).severity)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_sustained_is_the_last_three_none_older_than_three_and_a_half_intervals(
 def test_stale_is_four_evaluations_without_a_sign_of_life_and_never_what_never_lived() -> None:
     def missed(signs: str) -> str:
         told = Told([None] * len(signs), [None] * len(signs), [sign == "+" for sign in signs])
-        return "".join("#" if each else "." for each in stale(told))
+        return "".join("#" if each else "." for each in judge(told, 10).stale)
 
     assert missed("+++---+++") == "........."
     assert missed("+++------+") == "......###."
