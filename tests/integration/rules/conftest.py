@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -188,3 +189,17 @@ def serve(
             await runner.cleanup()
 
     return run
+
+
+@pytest.fixture(scope="session", params=["installed", "newer"])
+def both_lines(request: pytest.FixtureRequest) -> Mapping[str, Path]:
+    """promtool and amtool of the line that is installed, and of the 3.x line where $GRACE_TOOLS_NEWER has it."""
+    if request.param == "installed":
+        tools = request.getfixturevalue("tools")
+        return {name: tools[name].path for name in ("promtool", "amtool")}
+    folder = os.environ.get("GRACE_TOOLS_NEWER")
+    if not folder:
+        pytest.skip(
+            "a second line of Prometheus is tried where $GRACE_TOOLS_NEWER names a folder with usr/bin/promtool"
+        )
+    return {name: Path(folder) / "usr" / "bin" / name for name in ("promtool", "amtool")}
