@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 from catalog.inventory import Target
 from catalog.model import Frozen, Verb
 from remediator.drivers.base import State, StepContext, World
-from remediator.drivers.gunicorn.counting import given_back, one_by_one, spread
+from remediator.drivers.counting import given_back, one_by_one, spread
 from remediator.drivers.gunicorn.pool import Member, Pool
 from remediator.drivers.scaling import wanted
 from remediator.errors import Refused, Transient

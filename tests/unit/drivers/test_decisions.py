@@ -16,7 +16,7 @@ from catalog.model import Verb
 from remediator.clock import SystemClock
 from remediator.drivers import DRIVERS
 from remediator.drivers.base import Driver, State, StepContext, World
-from remediator.drivers.gunicorn.counting import given_back, one_by_one, spread
+from remediator.drivers.counting import given_back, one_by_one, spread
 from remediator.drivers.scaling import stages, wanted
 from remediator.errors import Refused
 

@@ -1,4 +1,4 @@
-"""Arithmetic over the workers of several masters. Pure."""
+"""Arithmetic over a pool that several members hold (masters, nodes). Pure."""
 
 from __future__ import annotations
 
