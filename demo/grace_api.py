@@ -115,19 +115,13 @@ class GraceApi:
         """Ask for a playbook to be run by hand, under the same governance."""
         return Run.model_validate(await self._post("runs", {"playbook": playbook, "target": target, "dry_run": False}))
 
-    async def add_person(self, name: str) -> GraceApi:
-        """A client for a new token of the role approver under this name; one of this name that is there is revoked."""
-        await self.remove_person(name)
-        answer = await self._post("tokens", {"name": name, "role": "approver"})
-        return GraceApi(self._http, self._url, str(answer["token"]))
+    async def ceiling(self) -> str:
+        """The tier up to which nobody is asked twice."""
+        return str((await self._ask("GET", "governance"))["ceiling"])
 
-    async def remove_person(self, name: str) -> None:
-        """Revoke the token of this name, where there is one."""
-        try:
-            await self._ask("DELETE", f"tokens/{name}")
-        except ApiError as error:
-            if error.status != 404:
-                raise
+    async def set_ceiling(self, tier: str, reason: str) -> None:
+        """Change it; to raise it takes an admin's token."""
+        await self._ask("PUT", "governance", body={"ceiling": tier, "reason": reason})
 
     async def _newest(self, noun: str, **query: str) -> list[Any]:
         page = await self._ask("GET", noun, query={**query, "limit": str(NEWEST)})
