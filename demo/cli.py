@@ -17,6 +17,7 @@ import click
 
 from catalog.fault import CatalogError
 from demo import faults
+from demo.alerts import Alerts
 from demo.drills import DRILLS, Drill
 from demo.grace_api import GraceApi
 from demo.layout import Layout
@@ -95,7 +96,7 @@ async def _run(stack: Running, chosen: Sequence[Drill], patience: float | None, 
         api = GraceApi(http, stack.remediator, stack.token)
         if not await api.ready():
             raise NothingRunning(f"the remediator at {stack.remediator} does not answer; is `grace up` still running?")
-        rehearsal = Rehearsal(stack, api, Measured(http, stack.prometheus), say)
+        rehearsal = Rehearsal(stack, api, Measured(http, stack.prometheus), Alerts(http, stack.alertmanager), say)
         reports = []
         for each in chosen:
             click.echo(f"{each.name}: {each.title}", err=as_json)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from demo.alerts import FiringAlert
 from demo.grace_api import Incident, Run
 
 _ACTED = frozenset(
@@ -55,15 +56,19 @@ class Course:
 
     def see(self, incidents: Sequence[Incident], runs: Sequence[Run], now: float) -> None:
         """Take in what the remediator says now."""
-        mine = [
-            incident
-            for incident in incidents
-            if (incident.metric_id, incident.resource) == (self.metric_id, self.resource)
-            and incident.opened_at >= self.since - _SLACK
-        ]
+        mine = sorted(
+            (
+                incident
+                for incident in incidents
+                if (incident.metric_id, incident.resource) == (self.metric_id, self.resource)
+                and incident.opened_at >= self.since - _SLACK
+            ),
+            key=lambda incident: incident.opened_at,
+        )
         if not mine:
             return
-        self.incident = max(mine, key=lambda incident: incident.opened_at)
+        # The first that came to something: one that went away by itself comes back while the fault lasts.
+        self.incident = next((incident for incident in mine if end_of(incident) is not End.CLOSED), mine[-1])
         self.runs = sorted(
             (run for run in runs if run.incident_id == self.incident.id), key=lambda run: run.created_at or 0.0
         )
@@ -77,6 +82,15 @@ class Course:
             self._once(f"end:{self.end}", f"{self.end.value}")
         elif self.end is not None:
             self._once(f"end:{self.end}", f"{self.end.value}: {self.incident.reason}".rstrip(": "))
+
+    def told(self, alerts: Sequence[FiringAlert]) -> None:
+        """Take in what people are told by Alertmanager itself."""
+        for alert in alerts:
+            mine = (alert.metric_id, alert.resource) == (self.metric_id, self.resource)
+            if mine and alert.since >= self.since - _SLACK and "people" in alert.receivers:
+                self._mark("detect", alert.since)
+                self.end = End.ESCALATED
+                self._once("told", f"people are told that {self.metric_id} of {self.resource} is not measured any more")
 
     def as_json(self) -> dict[str, Any]:
         """For a report: times in seconds since the fault, None for what did not happen."""

@@ -41,6 +41,8 @@ class Drill:
     """Whether the drill approves, as a person would, what is held for its incident."""
     releases: bool = False
     """Whether it gives the containment back in the end, as a person would, and waits until that shows outside."""
+    alert: str | None = None
+    """The alert by which people, not Grace, are told: then no incident is waited for, and none may be run for."""
     jam: tuple[tuple[str, str], ...] = ()
     """Changes that are asked for by hand, so that their approvals pile up: (playbook, target)."""
 
@@ -141,6 +143,7 @@ _ROWS = (
         metrics=(("infra.cpu_utilization", "api-1"),),
         ends=_ESCALATED,
         faults=("collector-blackout",),
+        alert="GraceMetricStale",
     ),
     Drill(
         name="storm",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from demo import faults
+from demo.alerts import Alerts
 from demo.course import Course, End
 from demo.drills import Drill
 from demo.grace_api import ApiError, GraceApi, Run
@@ -62,10 +63,13 @@ class Report:
 class Rehearsal:
     """Runs drills against one running stack. `say` gets each line of progress, with the seconds since the fault."""
 
-    def __init__(self, stack: Running, api: GraceApi, measured: Measured, say: Callable[[float, str], None]) -> None:
+    def __init__(
+        self, stack: Running, api: GraceApi, measured: Measured, alerts: Alerts, say: Callable[[float, str], None]
+    ) -> None:
         self._stack = stack
         self._api = api
         self._measured = measured
+        self._alerts = alerts
         self._outside = Outside(stack.place)
         self._say_at = say
         self._began = time.time()
@@ -185,11 +189,20 @@ class Rehearsal:
                 course.see(incidents, runs, time.time())
             if drill.approves:
                 await self._approve(courses, asked)
-            if all(course.end in drill.ends or course.end is End.CLOSED for course in courses):
+            if drill.alert is not None:
+                await self._hear(drill.alert, courses)
+            if all(course.end in drill.ends for course in courses):
                 return
             if End.ESCALATED not in drill.ends and any(self._given_up(course) for course in courses):
                 return
             await asyncio.sleep(LOOK_EVERY)
+
+    async def _hear(self, alertname: str, courses: Sequence[Course]) -> None:
+        firing = await self._alerts.firing(alertname)
+        for course in courses:
+            if course.runs:
+                raise DrillFailed(f"{course.runs[0].playbook_id} was planned for what nobody can measure")
+            course.told(firing)
 
     def _given_up(self, course: Course) -> bool:
         """Whether it is left to people for good: what worsens is planned for anew, so a while must pass."""
@@ -225,7 +238,7 @@ class Rehearsal:
                 self._say(f"approved with the admin token ({then.given} of {then.needed})")
 
     async def _raise_ceiling(self) -> None:
-        """Let one approval do for tier_3, as an admin would who trusts it: above the ceiling it would take two people."""
+        """Let one approval do for tier_3, as an admin would who trusts it: above the ceiling it takes two people."""
         before = await self._api.ceiling()
         if before < REHEARSED:
             self._ceiling = before

@@ -20,6 +20,7 @@ class NothingRunning(Exception):
 class _Urls(BaseModel):
     model_config = ConfigDict(extra="ignore")
     prometheus: str
+    alertmanager: str
     remediator: str
 
 
@@ -30,6 +31,7 @@ class Running:
     data: Path
     place: Layout
     prometheus: str
+    alertmanager: str
     remediator: str
     token: str
     catalog: Catalog
@@ -55,4 +57,4 @@ def running(data: Path) -> Running:
         raise NothingRunning(f"the admin token cannot be read: {error}") from None
     config = load_config(data / "grace.yml")
     catalog = load_catalog(config.catalog).scaled(config.time_scale)
-    return Running(data, place, urls.prometheus, urls.remediator, token, catalog, config.time_scale)
+    return Running(data, place, urls.prometheus, urls.alertmanager, urls.remediator, token, catalog, config.time_scale)
