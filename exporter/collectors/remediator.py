@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import aiohttp
 
+from catalog.config import FilePath
 from catalog.document import Where
 from catalog.model import Catalog
 from exporter.collectors.base import CollectError, CollectorConfig, Probe, Setting
@@ -28,6 +30,8 @@ class RemediatorConfig(CollectorConfig):
     url: str = "http://127.0.0.1:9782/api/v1/status"
     """The remediator's status endpoint."""
     resource: str = "grace"
+    token_file: FilePath | None = None
+    """A viewer's token, read again at every collection; a remediator on this machine's loopback asks for none."""
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
         yield from super().faults(catalog)
@@ -57,8 +61,9 @@ class RemediatorCollector:
     async def _status(self) -> Any:
         if self._session is None:
             self._session = aiohttp.ClientSession()
+        headers = await self._headers()
         try:
-            async with self._session.get(self._config.url, allow_redirects=False) as answer:
+            async with self._session.get(self._config.url, headers=headers, allow_redirects=False) as answer:
                 if answer.status != 200:
                     raise CollectError(f"{self._config.url} answered {answer.status}")
                 body = await answer.content.read(MAX_ANSWER + 1)
@@ -70,6 +75,16 @@ class RemediatorCollector:
             return json.loads(body) if len(body) <= MAX_ANSWER else None
         except (ValueError, RecursionError) as error:
             raise CollectError(f"{self._config.url} did not answer JSON") from error
+
+    async def _headers(self) -> Mapping[str, str]:
+        path = self._config.token_file
+        if path is None:
+            return {}
+        try:
+            token = (await asyncio.to_thread(path.read_text)).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CollectError(f"the token file {path} cannot be read ({type(error).__name__})") from error
+        return {"Authorization": f"Bearer {token}"}
 
 
 def autonomy_of(status: Any) -> Mapping[str, float | None]:

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,3 +40,27 @@ async def test_null_is_absent_and_still_measured(setting: Setting, values: Any) 
 def test_another_document_is_refused(status: Any) -> None:
     with pytest.raises(CollectError):
         autonomy_of(status)
+
+
+async def test_a_remediator_elsewhere_is_shown_the_token_of_a_file(setting: Setting, tmp_path: Path) -> None:
+    shown = []
+
+    async def status(request: web.Request) -> web.Response:
+        shown.append(request.headers.get("Authorization"))
+        return web.json_response({"autonomy": {"verified_runs": 2}})
+
+    app = web.Application()
+    app.router.add_get("/status", status)
+    token = tmp_path / "token"
+    async with TestServer(app) as server:
+        written = {"name": "grace", "collector": "remediator", "url": str(server.make_url("/status"))}
+        config = RemediatorConfig.model_validate({**written, "metric_ids": IDS, "token_file": str(token)})
+        collector = RemediatorCollector(config, setting)
+        with pytest.raises(CollectError, match="cannot be read"):
+            await collector.probes[0].collect()
+        token.write_text("grace_one\n")
+        await collector.probes[0].collect()
+        token.write_text("grace_two\n")
+        await collector.probes[0].collect()
+        await collector.close()
+    assert shown == ["Bearer grace_one", "Bearer grace_two"]
