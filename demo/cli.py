@@ -59,7 +59,7 @@ def drill(name: str, data: Path, as_json: bool, timeout: float | None) -> None:
         raise _Wrong(str(error)) from error
     except asyncio.CancelledError:
         click.echo("interrupted; the fault was removed", err=True)
-        sys.exit(130)
+        sys.exit(NOT_RIGHT)
     if as_json:
         click.echo(json.dumps([report.as_json() for report in reports], indent=2, ensure_ascii=False))
     elif len(reports) > 1:
