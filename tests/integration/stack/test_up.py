@@ -83,7 +83,7 @@ def test_doctor_is_silent_on_a_good_setup_and_names_a_changed_rule_and_a_lost_ro
     good = grace("doctor", "--json", "--data", str(up.data))
     assert json.loads(good.stdout) == {"findings": []}, good.stdout
     assert good.returncode == 0
-    rules, routes = up.data / "rules" / "infra.yml", up.data / "alertmanager.yml"
+    rules, routes = up.data / "rules" / "infra.cpu_utilization.yml", up.data / "alertmanager.yml"
     before = {path: path.read_text() for path in (rules, routes)}
     rules.write_text(before[rules].replace("max_over_time", "min_over_time", 1))
     routes.write_text(before[routes].replace('grace="true"', 'grace="yes"', 1))

@@ -63,7 +63,7 @@ def test_everything_written_can_be_loaded_and_says_where_the_parts_are(tmp_path:
     assert bool(load_inventory(config.inventory).targets) == with_demo
     assert "127.0.0.1:1234" in (tmp_path / "prometheus.yml").read_text()
     assert "http://127.0.0.1:1234/api/v1/alerts" in (tmp_path / "alertmanager.yml").read_text()
-    assert {path.name for path in (tmp_path / "rules").glob("*.yml")} >= {"api.yml", "infra.yml", "grace.yml"}
+    assert {path.name for path in (tmp_path / "rules").glob("*.yml")} >= {"infra.cpu_utilization.yml", "grace.yml"}
     assert written.kept == ()
 
 
