@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from catalog.model import Verb
 from remediator.drivers.base import Driver
 from remediator.drivers.command import CommandDriver
+from remediator.drivers.docker import DockerDriver
 from remediator.drivers.files import FilesDriver
 from remediator.drivers.governance import GovernanceDriver
 from remediator.drivers.gunicorn import GunicornDriver
@@ -20,6 +21,7 @@ from remediator.drivers.sql import SqlDriver
 
 DRIVERS: Mapping[str, type[Driver]] = {
     "command": CommandDriver,
+    "docker": DockerDriver,
     "files": FilesDriver,
     "governance": GovernanceDriver,
     "gunicorn": GunicornDriver,

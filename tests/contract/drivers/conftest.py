@@ -10,6 +10,14 @@ import aiohttp
 import pytest
 
 from tests.contract.drivers.rigs.base import Rig, short_folder
+from tests.contract.drivers.rigs.docker import (
+    DockerPauseRig,
+    DockerRestartRig,
+    DockerRig,
+    DockerStartRig,
+    DockerStopRig,
+    DockerThrottleRig,
+)
 from tests.contract.drivers.rigs.gunicorn import (
     GunicornRestartRig,
     GunicornRig,
@@ -50,6 +58,12 @@ RIGS: Mapping[str, type[Rig]] = {
     "http-pause": HttpPauseRig,
     "http-restart": HttpRestartRig,
     "http-run": HttpRunRig,
+    "docker-scale": DockerRig,
+    "docker-restart": DockerRestartRig,
+    "docker-pause": DockerPauseRig,
+    "docker-throttle": DockerThrottleRig,
+    "docker-start": DockerStartRig,
+    "docker-stop": DockerStopRig,
     "command-run": CommandRig,
     "files-reclaim": FilesRig,
     "governance-strictness": GovernanceRig,
@@ -60,7 +74,9 @@ RIGS: Mapping[str, type[Rig]] = {
 }
 
 
-@pytest.fixture(params=RIGS.values(), ids=RIGS.keys())
+@pytest.fixture(
+    params=[pytest.param(kind, id=name, marks=[pytest.mark.prove] if kind.slow else []) for name, kind in RIGS.items()]
+)
 async def rig(request: pytest.FixtureRequest, haproxy_binary: Path) -> AsyncIterator[Rig]:
     with short_folder() as folder:
         async with aiohttp.ClientSession() as http:

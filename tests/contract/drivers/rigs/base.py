@@ -35,6 +35,8 @@ class Rig:
     args: Mapping[str, Any] = {}
     resource = ""
     step_timeout = 10.0
+    slow = False
+    """Is its suite run by `make prove` only?"""
 
     def __init__(self, folder: Path, http: aiohttp.ClientSession, tools: Mapping[str, Path]) -> None:
         self.folder = folder
