@@ -225,7 +225,7 @@ class Rehearsal:
         twice = {target for target in busy if busy.count(target) > 1}
         if twice:
             raise DrillFailed(f"two runs at once on {', '.join(sorted(twice))}")
-        """Let one approval do for tier_3, as an admin may who trusts it: above the ceiling it takes two people."""
+
     async def _approve(self, courses: Sequence[Course], asked: set[str]) -> None:
         """Approve, as one person would, what is held for these incidents."""
         held = {run.id for course in courses for run in course.runs if run.state == "held"}
