@@ -14,21 +14,21 @@ from rules.yamltext import Value, dump
 def config(
     catalog: Catalog,
     scale: TimeScale,
-    exporter: str = "127.0.0.1:9781",
-    remediator: str = "127.0.0.1:9782",
-    alertmanager: str = "127.0.0.1:9793",
+    exporter: str | Sequence[str] = "127.0.0.1:9781",
+    remediator: str | Sequence[str] = "127.0.0.1:9782",
+    alertmanager: str | Sequence[str] = "127.0.0.1:9793",
     rule_files: Sequence[str] = ("rules/*.yml",),
     *,
     prometheus: str = "127.0.0.1:9790",
 ) -> str:
-    """The text of a `prometheus.yml`. The four parts are `host:port`; `rule_files` are paths or globs.
+    """The text of a `prometheus.yml`. The four parts are `host:port`, or several; `rule_files` are paths or globs.
 
     Prometheus scrapes itself too: whether rules fail is one of its own metrics.
     """
     scrape = duration(scale.scrape_interval())
     jobs: list[Value] = [
-        {"job_name": job, "static_configs": [{"targets": [target]}]}
-        for job, target in ((EXPORTER_JOB, exporter), (REMEDIATOR_JOB, remediator), ("prometheus", prometheus))
+        {"job_name": job, "static_configs": [{"targets": _several(targets)}]}
+        for job, targets in ((EXPORTER_JOB, exporter), (REMEDIATOR_JOB, remediator), ("prometheus", prometheus))
     ]
     value: Value = {
         "global": {
@@ -37,10 +37,14 @@ def config(
             "evaluation_interval": scrape,
         },
         "rule_files": list(rule_files),
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": _several(alertmanager)}]}]},
         "scrape_configs": jobs,
     }
     return dump(value, header(catalog))
+
+
+def _several(addresses: str | Sequence[str]) -> list[Value]:
+    return [addresses] if isinstance(addresses, str) else list(addresses)
 
 
 def lookback(scale: TimeScale) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import demo.workload
 import rules.prometheus
+from catalog.model import TimeScale
 from stack.child import Child
 from stack.configure import Plan
 from stack.ports import HOST
@@ -22,18 +24,18 @@ def children(plan: Plan, tools: Mapping[str, Tool]) -> list[Child]:
     The remediator is ready (its tokens are written) before Alertmanager starts; what is scraped is there before
     Prometheus is; the exporter comes after the workload it measures.
     """
-    workload = _workload(plan, tools) if plan.with_demo else []
+    parts = workload(plan.data, tools["haproxy"].path, plan.demo_ports, plan.scale) if plan.with_demo else []
     return [
-        *workload,
+        *parts,
         _grace(plan, "remediator"),
-        _grace(plan, "exporter", after=tuple(child.name for child in workload if _has_gate(child))),
+        _grace(plan, "exporter", after=tuple(child.name for child in parts if _has_gate(child))),
         _alertmanager(plan, tools["alertmanager"]),
         _prometheus(plan, tools["prometheus"]),
     ]
 
 
-def _workload(plan: Plan, tools: Mapping[str, Tool]) -> list[Child]:
-    processes = demo.workload.processes(plan.data, tools["haproxy"].path, plan.demo_ports, plan.scale)
+def workload(data: Path, haproxy: Path, ports: demo.workload.Ports, scale: TimeScale) -> list[Child]:
+    """The demo's processes alone, for a data folder that `demo.workload.prepare` was called for."""
     return [
         Child(
             name=process.name,
@@ -47,7 +49,7 @@ def _workload(plan: Plan, tools: Mapping[str, Tool]) -> list[Child]:
             stop_signal=process.stop_signal,
             stop_timeout=min(process.stop_timeout, MOST_STOP_SECONDS),
         )
-        for process in processes
+        for process in demo.workload.processes(data, haproxy, ports, scale)
     ]
 
 
