@@ -184,13 +184,13 @@ class Asker:
         return await self._prometheus.series(expr, span, every)
 
     def _legends(self, dashboard: Dashboard, query: Query, found: Sequence[Series]) -> Iterator[Finding]:
-        for label in sorted(set().union(*map(promql.legend_labels, query.legends))):
-            if not any(label in series.labels for series in found):
-                yield _no_label(dashboard, query, label)
-        if query.unique and query.legends and query.legends[0] not in ("", "__auto"):
+        named = sorted(set().union(*map(promql.legend_labels, query.legends)))
+        missing = [label for label in named if not any(label in series.labels for series in found)]
+        yield from (_no_label(dashboard, query, label) for label in missing)
+        if query.unique and not missing and not query.repeat and query.legends and query.legends[0] != "__auto":
             names = Counter(promql.rendered(query.legends[0], series.labels) for series in found)
             name, times = names.most_common(1)[0]
-            if times > 1 and not query.repeat:
+            if times > 1:
                 message = f"{query.place}: {times} series are called “{name}”"
                 yield Finding(dashboard.file, query.panel, Rule.LEGEND_AMBIGUOUS, message)
 
