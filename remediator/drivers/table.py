@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from catalog.model import Verb
 from remediator.drivers.base import Driver
+from remediator.drivers.celery import CeleryDriver
 from remediator.drivers.command import CommandDriver
 from remediator.drivers.docker import DockerDriver
 from remediator.drivers.files import FilesDriver
@@ -20,6 +21,7 @@ from remediator.drivers.process import ProcessDriver
 from remediator.drivers.sql import SqlDriver
 
 DRIVERS: Mapping[str, type[Driver]] = {
+    "celery": CeleryDriver,
     "command": CommandDriver,
     "docker": DockerDriver,
     "files": FilesDriver,
@@ -45,6 +47,7 @@ class Extra:
 
 
 EXTRAS: Mapping[str, Extra] = {
+    "celery": Extra("celery", ("celery[redis]>=5.5",)),
     "compose": Extra("aiodocker", ("aiodocker>=0.27",)),
     "docker": Extra("aiodocker", ("aiodocker>=0.27",)),
     "systemd": Extra("dbus_fast", ("dbus-fast>=5",)),

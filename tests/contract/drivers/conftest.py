@@ -10,6 +10,15 @@ import aiohttp
 import pytest
 
 from tests.contract.drivers.rigs.base import Rig, short_folder
+from tests.contract.drivers.rigs.celery import (
+    CeleryFoldersPauseRig,
+    CeleryFoldersRig,
+    CeleryFoldersThrottleRig,
+    CeleryPauseRig,
+    CeleryRestartRig,
+    CeleryRig,
+    CeleryThrottleRig,
+)
 from tests.contract.drivers.rigs.docker import (
     DockerPauseRig,
     DockerRestartRig,
@@ -58,6 +67,13 @@ RIGS: Mapping[str, type[Rig]] = {
     "http-pause": HttpPauseRig,
     "http-restart": HttpRestartRig,
     "http-run": HttpRunRig,
+    "celery-scale": CeleryRig,
+    "celery-restart": CeleryRestartRig,
+    "celery-throttle": CeleryThrottleRig,
+    "celery-pause": CeleryPauseRig,
+    "celery-folders-scale": CeleryFoldersRig,
+    "celery-folders-throttle": CeleryFoldersThrottleRig,
+    "celery-folders-pause": CeleryFoldersPauseRig,
     "docker-scale": DockerRig,
     "docker-restart": DockerRestartRig,
     "docker-pause": DockerPauseRig,
