@@ -71,6 +71,10 @@ def text(board: Board) -> str:
     # The SDK knows no fields of a Prometheus annotation; Grafana's data source reads them beside the others.
     for written, annotation in zip(value["annotations"]["list"][1:], board.annotations, strict=True):
         written.update(_annotation_fields(annotation))
+    # The SDK writes the fields of an interval variable into every one.
+    for variable in value["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min"):
+            variable.pop(name, None)
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

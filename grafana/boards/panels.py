@@ -179,6 +179,7 @@ def rows(about: About, queries: Sequence[Query], columns: Mapping[str, str], uni
     panel = (
         table.Panel()
         .unit(unit)
+        .show_header(True)
         .transformations(
             [
                 dashboard.DataTransformerConfig(
