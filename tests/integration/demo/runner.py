@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,12 +23,13 @@ from demo.workload import Ports, prepare, processes
 
 
 def free_ports(count: int) -> list[int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [listener.getsockname()[1] for listener in listeners]
-    finally:
-        for listener in listeners:
-            listener.close()
+    """Free ports below those that the kernel gives to outgoing connections: nobody takes them by chance meanwhile."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randint(15_000, 30_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found
 
 
 def until(what: str, holds: Callable[[], object], within: float = 20.0) -> None:
@@ -86,6 +89,8 @@ class Workload:
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
         process = self.running.pop(name)
+        if process.poll() is not None:
+            return
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         process.send_signal(number)
         try:
