@@ -64,7 +64,7 @@ class Addresses:
 @click.option("--out", type=FOLDER, default=Path("/run/grace"), show_default=True)
 @click.option("--secrets", "secrets_folder", type=FOLDER, default=Path("/secrets"), show_default=True)
 @click.option("--data", type=FOLDER, default=Path("/var/lib/grace"), show_default=True)
-@click.option("--demo", "with_demo", is_flag=True, help="For the demo workload, in the drill profile.")
+@click.option("--demo/--no-demo", "with_demo", help="For the demo workload, in the drill profile.")
 @click.option("--remediators", default="remediator:9782", show_default=True, help="HOST:PORT, several with commas.")
 @click.option("--alertmanagers", default="alertmanager:9093", show_default=True, help="HOST:PORT, several with commas.")
 @click.option("--people-url", default="", help="A webhook that tells people.")
