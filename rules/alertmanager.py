@@ -64,7 +64,7 @@ def _routes(scale: TimeScale) -> list[Value]:
             "receiver": GRACE,
             "matchers": ['grace="true"'],
             "group_by": ["metric_id", "resource", "severity"],
-            "group_wait": _span(scale, 5, 1),
+            "group_wait": _span(scale, 1, 1),
             "group_interval": _span(scale, 30, 3),
             "repeat_interval": _span(scale, 1800, 60),
             "continue": True,
