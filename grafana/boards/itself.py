@@ -239,7 +239,7 @@ def _record() -> list[Panel]:
                 8,
                 8,
             ),
-            [Query("sum(grace_remediator_alerts_waiting)", "waiting")],
+            [Query("max(max_over_time(grace_remediator_alerts_waiting[$__interval]))", "waiting")],
             units.COUNT,
         ),
         lines(

@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 from catalog.model import MetricCatalogEntry
 from grafana.boards.frame import Annotation
+from grafana.boards.ledger import ACTIVE, INCIDENT, most
 from grafana.boards.panels import BLUE, PURPLE
 from grafana.boards.series import ids
-
-ACTIVE = "running|verifying|undoing"
-"""States of a run that has its target to itself."""
 
 
 def runs() -> Annotation:
@@ -18,7 +16,7 @@ def runs() -> Annotation:
     active = f'grace_remediator_runs{{state=~"{ACTIVE}"}}'
     return Annotation(
         name="Runs",
-        expr=f"sum by (playbook, state) (max_over_time({active}[$__interval])) > 0",
+        expr=f"{most(active, 'playbook, state')} > 0",
         title="{{playbook}}",
         text="A run of {{playbook}} is {{state}}",
         color=BLUE,
@@ -53,4 +51,4 @@ def wanted(metrics: Iterable[MetricCatalogEntry] = ()) -> Annotation:
 def _over(series: str, metrics: Iterable[MetricCatalogEntry]) -> str:
     chosen = ids(metrics)
     matchers = f'{{metric_id=~"{chosen}",resource=~"$resource"}}' if chosen else ""
-    return f"max by (metric_id, resource) (max_over_time({series}{matchers}[$__interval])) > 0"
+    return f"{most(series + matchers, INCIDENT)} > 0"

@@ -6,6 +6,7 @@ from catalog.model import Band, Catalog
 from grafana import units
 from grafana.boards import marks
 from grafana.boards.frame import Board, Choice, Row
+from grafana.boards.ledger import INCIDENT, once, pending, total, who
 from grafana.boards.panels import (
     BAND_COLORS,
     BLUE,
@@ -69,7 +70,7 @@ def _now(known: tuple[Span, ...]) -> list[Panel]:
                 4,
                 5,
             ),
-            [Query("sum(grace_remediator_incidents) or vector(0)", "open")],
+            [Query(total("grace_remediator_incidents", "state"), "open")],
             units.COUNT,
             steps={1: BLUE},
             trend=True,
@@ -82,7 +83,7 @@ def _now(known: tuple[Span, ...]) -> list[Panel]:
                 4,
                 5,
             ),
-            [Query("sum(grace_remediator_escalations) or vector(0)", "wanted")],
+            [Query(total("grace_remediator_escalations", INCIDENT), "wanted")],
             units.COUNT,
             steps={1: RED},
             trend=True,
@@ -94,7 +95,7 @@ def _now(known: tuple[Span, ...]) -> list[Panel]:
                 4,
                 5,
             ),
-            [Query("sum(grace_remediator_approvals_pending)", "pending")],
+            [Query(pending(), "pending")],
             units.COUNT,
             steps={1: ORANGE},
             trend=True,
@@ -152,7 +153,6 @@ def _over_time(known: tuple[Span, ...]) -> list[Panel]:
 
 
 def _incidents() -> list[Panel]:
-    by = "max by (metric_id, resource)"
     return [
         states(
             About(
@@ -162,13 +162,7 @@ def _incidents() -> list[Panel]:
                 9,
                 empty="No incident in this time",
             ),
-            [
-                Query(
-                    f"{by} (max_over_time(grace_remediator_escalations[$__interval])) * 2\n"
-                    f"or\n{by} (max_over_time(grace_remediator_handling[$__interval]))",
-                    "{{metric_id}} · {{resource}}",
-                )
-            ],
+            [Query(who(), "{{metric_id}} · {{resource}}")],
             {"1": ("Grace is at it", BLUE), "2": ("A person is wanted", RED)},
         ),
         rows(
@@ -179,7 +173,7 @@ def _incidents() -> list[Panel]:
                 9,
                 empty="Nobody is wanted",
             ),
-            [Query(f"{by} (grace_remediator_escalations) == 1", "", now=True)],
+            [Query(f"{once('grace_remediator_escalations', INCIDENT)} == 1", "", now=True)],
             {"metric_id": "Metric", "resource": "Resource", "Value": "Incidents"},
         ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana import units
 from grafana.boards import marks
 from grafana.boards.frame import Board, Row
+from grafana.boards.ledger import ACTIVE, INCIDENT, most, once, pending, total, who
 from grafana.boards.panels import (
     BLUE,
     GREEN,
@@ -22,7 +23,11 @@ from grafana.boards.panels import (
 )
 
 UID = "grace-remediation"
-_BAD = "ineffective|rolled_back|undo_failed|failed"
+_RUN = "playbook, state"
+_AT_WORK = f'grace_remediator_runs{{state=~"{ACTIVE}"}}'
+_ENDED = f'grace_remediator_runs{{state!~"{ACTIVE}"}}'
+_HEALED = 'grace_remediator_runs{state="healed"}'
+_VERIFIED = 'grace_remediator_runs{state=~"healed|ineffective|rolled_back|undo_failed|failed"}'
 _COLORS = {
     "healed": GREEN,
     "effective": GREEN,
@@ -56,14 +61,14 @@ def _now() -> list[Panel]:
     return [
         number(
             About("In Grace's hands", "Incidents that Grace is working on; nobody is called for these.", 5, 5),
-            [Query("sum(grace_remediator_handling) or vector(0)", "handled")],
+            [Query(total("grace_remediator_handling", INCIDENT), "handled")],
             units.COUNT,
             steps={1: BLUE},
             trend=True,
         ),
         number(
             About("A person is wanted", "Incidents that Grace gave to people.", 5, 5),
-            [Query("sum(grace_remediator_escalations) or vector(0)", "wanted")],
+            [Query(total("grace_remediator_escalations", INCIDENT), "wanted")],
             units.COUNT,
             steps={1: RED},
             trend=True,
@@ -75,7 +80,7 @@ def _now() -> list[Panel]:
                 5,
                 5,
             ),
-            [Query(f'sum(grace_remediator_runs{{state=~"{marks.ACTIVE}"}}) or vector(0)', "running")],
+            [Query(total(_AT_WORK, _RUN), "running")],
             units.COUNT,
             steps={1: BLUE},
             trend=True,
@@ -91,8 +96,7 @@ def _now() -> list[Panel]:
             ),
             [
                 Query(
-                    'sum(grace_remediator_runs{state="healed"})'
-                    f' / sum(grace_remediator_runs{{state=~"healed|{_BAD}"}})',
+                    f"sum({once(_HEALED, _RUN)}) / sum({once(_VERIFIED, _RUN)})",
                     "healed",
                 )
             ],
@@ -100,7 +104,7 @@ def _now() -> list[Panel]:
         ),
         number(
             About("Approvals pending", "Plans that wait for people to allow them.", 4, 5),
-            [Query("sum(grace_remediator_approvals_pending)", "pending")],
+            [Query(pending(), "pending")],
             units.COUNT,
             steps={1: ORANGE},
             trend=True,
@@ -109,7 +113,6 @@ def _now() -> list[Panel]:
 
 
 def _incidents() -> list[Panel]:
-    by = "max by (metric_id, resource)"
     return [
         lines(
             About(
@@ -120,7 +123,7 @@ def _incidents() -> list[Panel]:
                 9,
                 empty="No open incident",
             ),
-            [Query('sum by (state) (grace_remediator_incidents{state!="closed"})', "{{state}}")],
+            [Query(most("grace_remediator_incidents", "state"), "{{state}}")],
             units.COUNT,
             stacked=True,
             colors={"escalated": RED, "blind": ORANGE, "waiting_approval": ORANGE, "contained": BLUE},
@@ -133,13 +136,7 @@ def _incidents() -> list[Panel]:
                 9,
                 empty="No incident in this time",
             ),
-            [
-                Query(
-                    f"{by} (max_over_time(grace_remediator_escalations[$__interval])) * 2\n"
-                    f"or\n{by} (max_over_time(grace_remediator_handling[$__interval]))",
-                    "{{metric_id}} · {{resource}}",
-                )
-            ],
+            [Query(who(), "{{metric_id}} · {{resource}}")],
             {"1": ("Grace is at it", BLUE), "2": ("A person is wanted", RED)},
         ),
     ]
@@ -155,7 +152,7 @@ def _runs() -> list[Panel]:
                 9,
                 empty="No run yet",
             ),
-            [Query(f'sum by (state) (grace_remediator_runs{{state!~"{marks.ACTIVE}"}})', "{{state}}")],
+            [Query(f"sum by (state) ({once(_ENDED, _RUN)})", "{{state}}")],
             units.COUNT,
             stacked=True,
             colors=_COLORS,
@@ -171,7 +168,7 @@ def _runs() -> list[Panel]:
             ),
             [
                 Query(
-                    f'sum by (playbook, state) (grace_remediator_runs{{state!~"{marks.ACTIVE}"}})',
+                    once(_ENDED, _RUN),
                     "{{playbook}} {{state}}",
                     now=True,
                 )
@@ -189,7 +186,7 @@ def _runs() -> list[Panel]:
             ),
             [
                 Query(
-                    f'sum by (playbook, state) (grace_remediator_runs{{state=~"{marks.ACTIVE}"}}) > 0',
+                    f"{once(_AT_WORK, _RUN)} > 0",
                     "",
                     now=True,
                 )
@@ -203,7 +200,7 @@ def _approvals() -> list[Panel]:
     return [
         lines(
             About("Approvals pending over time", "How many plans waited for people.", 12, 8),
-            [Query("sum(grace_remediator_approvals_pending)", "pending")],
+            [Query(pending(), "pending")],
             units.COUNT,
         ),
         lines(
@@ -215,7 +212,12 @@ def _approvals() -> list[Panel]:
                 8,
                 empty="Nothing waits for approval",
             ),
-            [Query("time() - min(grace_remediator_oldest_approval_timestamp_seconds)", "oldest")],
+            [
+                Query(
+                    "time() - min(min_over_time(grace_remediator_oldest_approval_timestamp_seconds[$__interval]))",
+                    "oldest",
+                )
+            ],
             units.SECONDS,
         ),
     ]

@@ -71,6 +71,14 @@ def test_recorded_series_are_never_read_bare(boards: Boards) -> None:
                 assert re.match(r"\{[^}]*\}\[(\$\{span_\w+\}ms|\$__interval)\]", after), expr
 
 
+def test_what_replicas_share_is_never_added_up(boards: Boards) -> None:
+    """Two remediators on one ledger expose the same incidents; only what each counts by itself is a sum."""
+    own = r"(?:alerts_(?:accepted|deduplicated)|payloads_quarantined)_total"
+    shared = re.compile(rf"(?:sum|count|avg)(?: by \([^)]*\))? ?\((?:\w+\()*grace_remediator_(?!{own})")
+    for board in boards.values():
+        assert [expr for expr in expressions(board) if shared.search(expr)] == []
+
+
 def test_every_metric_that_is_on_has_its_value_window_and_edges(boards: Boards, shipped: Catalog) -> None:
     for metric in shipped.enabled:
         board = boards[f"grace-{metric.category.value}"]
