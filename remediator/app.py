@@ -28,14 +28,14 @@ from remediator.audit.checkpoint import BadKey, Checkpointer, public_path, read_
 from remediator.audit.store import LedgerFile, Unreadable
 from remediator.audit.verify import verify
 from remediator.auth.requests import authentication, needs, open_to_all
-from remediator.auth.tokens import Role, first_tokens
+from remediator.auth.tokens import NameTaken, Role, first_tokens
 from remediator.clock import Clock, SystemClock
 from remediator.credentials import Credentials
 from remediator.drivers import DRIVERS, check_inventory
 from remediator.drivers.base import State, World
 from remediator.governance.ratchet import reload as reload_policy
-from remediator.ledger import incidents, settings
-from remediator.ledger.engine import Ledger
+from remediator.ledger import leases, pages, runs, settings
+from remediator.ledger.engine import Ledger, LedgerUnavailable, Tx
 from remediator.ledger.tokens import LedgerTokens
 from remediator.metrics import Metrics
 from remediator.model import new_id
@@ -50,6 +50,8 @@ from remediator.prometheus import Prometheus
 log = structlog.get_logger(__name__)
 
 AUDIT_CHECK_EVERY = 3600.0
+SHARED_LEASE = 3.0
+"""Seconds after which another replica may take over what this one works on, unless it says that it lives."""
 
 
 class Unusable(Exception):
@@ -77,13 +79,22 @@ def load(config: GraceConfig) -> tuple[Any, Any, Any]:
     return catalog, inventory, policy
 
 
-def ledger_path(config: GraceConfig) -> Path:
-    """The SQLite file of the ledger. Raises Unusable for a URL this program cannot open."""
+def ledger_place(config: GraceConfig) -> Path | str:
+    """Where the ledger is: the path of a SQLite file, or the URL of a PostgreSQL database.
+
+    Raises Unusable for a URL this program cannot open.
+    """
     if config.ledger.url is None:
         return config.data_dir / "ledger.db"
-    url = sa.engine.make_url(config.ledger.url)
-    if url.get_backend_name() != "sqlite" or not url.database:
-        raise Unusable(f"ledger.url: {url.get_backend_name()} is not supported; use sqlite:///PATH")
+    try:
+        url = sa.engine.make_url(config.ledger.url)
+        backend = url.get_backend_name()
+    except sa.exc.ArgumentError:
+        raise Unusable("ledger.url is not a database URL; write sqlite:///PATH or postgresql://…") from None
+    if backend == "postgresql":
+        return config.ledger.url
+    if backend != "sqlite" or not url.database:
+        raise Unusable(f"ledger.url: {backend} is not supported; use sqlite:///PATH or postgresql://…")
     return Path(url.database)
 
 
@@ -98,7 +109,7 @@ async def running(
     clock = clock or SystemClock()
     catalog, inventory, policy = load(config)
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    ledger = await Ledger.open(ledger_path(config), clock)
+    ledger = await Ledger.open(ledger_place(config), clock)
     try:
         checkpointer = Checkpointer(
             config.audit.key_file or config.data_dir / "audit.key",
@@ -108,7 +119,7 @@ async def running(
             stream = Stream()
             parts = Parts(
                 ledger=ledger,
-                clock=clock,
+                clock=ledger.clock,
                 config=config,
                 catalog=catalog,
                 inventory=inventory,
@@ -126,8 +137,11 @@ async def running(
             )
             parts.drivers = {name: kind(_world(parts, session)) for name, kind in DRIVERS.items()}
             tokens = LedgerTokens(ledger)
-            await first_tokens(config.data_dir, tokens)
-            await ledger.write(incidents.give_up_leases)
+            await _first_tokens(config, ledger, tokens)
+            if ledger.shared:
+                parts.lease = SHARED_LEASE
+            else:
+                await ledger.write(leases.give_up)
             scheduler = Scheduler(parts)
             parts.wake = scheduler.wake
             metrics = Metrics(parts)
@@ -163,6 +177,16 @@ async def running(
         await ledger.close()
 
 
+async def _first_tokens(config: GraceConfig, ledger: Ledger, tokens: LedgerTokens) -> None:
+    """Two tokens at the first start. Further replicas have theirs from the first: none of them revokes another's."""
+    if ledger.shared and await tokens.list():
+        return
+    try:
+        await first_tokens(config.data_dir, tokens)
+    except NameTaken:
+        log.info("tokens_taken", meaning="another replica started first: its token files are the ones that count")
+
+
 def _web(services: Services, metrics: Metrics, reload: Callable[[], Awaitable[None]]) -> web.Application:
     parts = services.parts
     application = web.Application(
@@ -180,7 +204,7 @@ def _web(services: Services, metrics: Metrics, reload: Callable[[], Awaitable[No
     @open_to_all
     async def ready(_: web.Request) -> web.Response:
         """It can accept alerts durably now."""
-        await parts.ledger.write(lambda tx: None)
+        await parts.ledger.write(lambda tx: None, beside=True)
         return web.Response(text="Grace's remediator is ready.\n")
 
     @open_to_all
@@ -236,9 +260,11 @@ def _world(parts: Parts, session: aiohttp.ClientSession) -> World:
         return await parts.ledger.read(lambda connection: settings_json(current_settings(connection, parts)))
 
     async def govern(change: str, desired: State, run_id: str) -> State:
-        await parts.ledger.write(
-            lambda tx: settings.put(tx, dict(desired), by="grace", reason=f"{change}, by run {run_id}", run_id=run_id)
-        )
+        def store(tx: Tx) -> None:
+            runs.check_driver(tx, run_id, parts.owner)
+            settings.put(tx, dict(desired), by="grace", reason=f"{change}, by run {run_id}", run_id=run_id)
+
+        await parts.ledger.write(store)
         parts.wake()
         return await governance()
 
@@ -307,16 +333,26 @@ async def _check_audit(parts: Parts, metrics: Metrics) -> None:
 
     key = parts.config.audit.key_file or parts.config.data_dir / "audit.key"
 
+    loop, place = asyncio.get_running_loop(), ledger_place(parts.config)
+
     def check() -> list[str]:
         notes = list(read_notes(parts.checkpointer.path))
         try:
-            with LedgerFile(ledger_path(parts.config)) as file:
-                report = verify(file.rows(), notes, read_keys(public_path(key)))
+            keys = read_keys(public_path(key))
+            if isinstance(place, Path):
+                with LedgerFile(place) as file:
+                    report = verify(file.rows(), notes, keys)
+            else:
+                report = verify(pages.rows(parts.ledger, loop), notes, keys)
         except (Unreadable, BadKey) as error:
             return [str(error)]
         return [str(fault) for fault in report.faults]
 
-    found = await asyncio.to_thread(check)
+    try:
+        found = await asyncio.to_thread(check)
+    except LedgerUnavailable as error:
+        log.warning("audit_not_checked", why=str(error))
+        return
     metrics.audit_ok.set(0 if found else 1)
     if found:
         log.error("audit_broken", faults=found)

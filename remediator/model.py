@@ -221,6 +221,8 @@ class Run:
     """Does what it changed still stand (to be released or undone later)?"""
     release_at: float | None
     released_steps: int
+    fence: int = 0
+    """Of the claim under which a run that no incident drives is worked on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from remediator.ledger.engine import Tx
-from remediator.ledger.schema import alerts, quarantine
+from remediator.ledger.schema import UNHANDLED, alerts, quarantine
 
 QUARANTINE_ROWS = 200
 QUARANTINE_BYTES = 64 * 1024
@@ -34,21 +35,28 @@ class Notice:
 
 def accept(tx: Tx, rows: Sequence[dict[str, Any]]) -> int:
     """Store alerts that are new (by fingerprint + startsAt + status); how many were."""
-    dialect = tx.connection.dialect.name
-    if dialect == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
-    else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
-    stored = 0
-    for row in rows:
-        statement = insert(alerts).values(received_at=tx.now, **row).on_conflict_do_nothing(index_elements=["key"])
-        stored += tx.execute(statement).rowcount
-    return stored
+    if not rows:
+        return 0
+    # In one order, so that two replicas that are given the same alerts wait for each other and not in a circle.
+    ordered = sorted(rows, key=lambda row: str(row["key"]))
+    statement = _ACCEPT[tx.connection.dialect.name]
+    return len(tx.execute(statement, [{"received_at": tx.now, **row} for row in ordered]).all())
+
+
+_ACCEPT = {
+    name: dialect.insert(alerts).on_conflict_do_nothing(index_elements=["key"]).returning(alerts.c.id)
+    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
+}
+
+
+def any_unhandled(connection: Connection) -> bool:
+    """Does an alert wait to be applied?"""
+    return connection.execute(sa.select(alerts.c.id).where(UNHANDLED).limit(1)).first() is not None
 
 
 def unhandled(tx: Tx, limit: int) -> list[Notice]:
     """The oldest alerts that have not been applied to an incident."""
-    query = sa.select(alerts).where(alerts.c.handled == 0).order_by(alerts.c.id).limit(limit)
+    query = sa.select(alerts).where(UNHANDLED).order_by(alerts.c.id).limit(limit)
     return [
         Notice(
             row.id,
@@ -99,8 +107,6 @@ def quarantine_body(tx: Tx, reason: str, body: bytes) -> None:
 
 def counts(connection: Connection) -> dict[str, int]:
     """`waiting` and `quarantined`: rows now."""
-    waiting = connection.execute(
-        sa.select(sa.func.count()).select_from(alerts).where(alerts.c.handled == 0)
-    ).scalar_one()
+    waiting = connection.execute(sa.select(sa.func.count()).select_from(alerts).where(UNHANDLED)).scalar_one()
     kept = connection.execute(sa.select(sa.func.count()).select_from(quarantine)).scalar_one()
     return {"waiting": waiting, "quarantined": kept}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -121,15 +122,14 @@ def open_new(
     return incident_id
 
 
-def due(connection: Connection, now: float, limit: int) -> list[str]:
-    """Ids of open incidents whose time has come and that nobody works on."""
-    query = (
-        sa.select(incidents.c.id)
-        .where(incidents.c.closed_at.is_(None), incidents.c.wake_at <= now, incidents.c.lease_until < now)
-        .order_by(incidents.c.wake_at)
-        .limit(limit)
-    )
-    return [row[0] for row in connection.execute(query)]
+def _due(now: float) -> sa.ColumnElement[bool]:
+    """Its time has come, and nobody works on it."""
+    return sa.and_(incidents.c.closed_at.is_(None), incidents.c.wake_at <= now, incidents.c.lease_until < now)
+
+
+def any_due(connection: Connection, now: float) -> bool:
+    """Is there an open incident whose time has come and that nobody works on?"""
+    return connection.execute(sa.select(incidents.c.id).where(_due(now)).limit(1)).first() is not None
 
 
 def next_wake(connection: Connection) -> float | None:
@@ -145,33 +145,60 @@ def next_wake(connection: Connection) -> float | None:
     return None if value is None else float(value)
 
 
+def claim_due(tx: Tx, owner: str, lease: float, limit: int) -> list[Incident]:
+    """Take at most `limit` incidents that are due, those that waited longest first, for `lease` seconds.
+
+    Each claim raises the fence: whoever had it before can write nothing any more.
+    """
+    first = sa.select(incidents.c.id).where(_due(tx.now)).order_by(incidents.c.wake_at).limit(limit)
+    return _claim(tx, incidents.c.id.in_(first.with_for_update(skip_locked=True)), owner, lease)
+
+
 def claim(tx: Tx, incident_id: str, owner: str, lease: float) -> Incident | None:
-    """Take an incident that is due for `lease` seconds; None when somebody was faster. Each claim raises the fence."""
+    """Take this incident if it is due; None when it is not, or somebody was faster."""
+    return next(iter(_claim(tx, sa.and_(incidents.c.id == incident_id, _due(tx.now)), owner, lease)), None)
+
+
+def _claim(tx: Tx, which: sa.ColumnElement[bool], owner: str, lease: float) -> list[Incident]:
     taken = tx.execute(
         sa.update(incidents)
-        .where(
-            incidents.c.id == incident_id,
-            incidents.c.closed_at.is_(None),
-            incidents.c.wake_at <= tx.now,
-            incidents.c.lease_until < tx.now,
-        )
+        .where(which)
         .values(owner=owner, fence=incidents.c.fence + 1, lease_until=tx.now + lease)
+        .returning(incidents)
     )
-    return get(tx.connection, incident_id) if taken.rowcount == 1 else None
+    return [_incident(row) for row in taken]
+
+
+def check(tx: Tx, incident: Incident) -> None:
+    """Nothing when the claim is still ours. Raises LeaseLost when somebody else has it."""
+    fence = tx.execute(sa.select(incidents.c.fence).where(incidents.c.id == incident.id)).scalar()
+    if fence != incident.fence:
+        raise LeaseLost(f"incident {incident.id} is no longer ours")
+
+
+def keep(tx: Tx, ids: Collection[str], owner: str, lease: float) -> None:
+    """Hold these claims, as far as they are still `owner`'s, for `lease` seconds from now at least."""
+    until = tx.now + lease
+    tx.execute(
+        sa.update(incidents)
+        .where(
+            incidents.c.id.in_(ids),
+            incidents.c.owner == owner,
+            incidents.c.lease_until > 0,
+            incidents.c.lease_until < until,
+        )
+        .values(lease_until=until)
+    )
+
+
+def give_back(tx: Tx, incident: Incident, wake_at: float) -> None:
+    """End the claim with nothing done; it is due again then. Raises LeaseLost."""
+    _fenced(tx, incident, lease_until=0, wake_at=wake_at)
 
 
 def renew(tx: Tx, incident: Incident, lease: float) -> None:
     """Hold the claim for `lease` seconds more, in the transaction that journals an intent. Raises LeaseLost."""
     _fenced(tx, incident, lease_until=tx.now + lease)
-
-
-def give_up_leases(tx: Tx) -> int:
-    """Free every claim: only the one process that holds the ledger's lock may say so, at its start."""
-    return tx.execute(
-        sa.update(incidents)
-        .where(incidents.c.closed_at.is_(None), incidents.c.lease_until > 0)
-        .values(owner=None, lease_until=0)
-    ).rowcount
 
 
 def _fenced(tx: Tx, incident: Incident, **values: Any) -> None:

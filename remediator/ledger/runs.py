@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 from catalog.model import Tier, Verb
 from remediator.errors import GraceError
 from remediator.ledger.engine import Tx
-from remediator.ledger.incidents import ForbiddenMove
-from remediator.ledger.schema import runs, steps
-from remediator.model import RUN_MOVES, Plan, PlannedStep, Run, RunState, Step, new_id
+from remediator.ledger.incidents import ForbiddenMove, LeaseLost
+from remediator.ledger.schema import ACTIVE, ALONE, KEPT, approvals, incidents, runs, steps
+from remediator.model import RUN_MOVES, IncidentState, Plan, PlannedStep, Run, RunState, Step, new_id
 
 VERIFIED_BY_METRIC = (
     RunState.HEALED.value,
@@ -54,6 +54,7 @@ def _run(row: Any) -> Run:
         kept=bool(row.kept),
         release_at=row.release_at,
         released_steps=row.released_steps,
+        fence=row.fence,
     )
 
 
@@ -272,11 +273,9 @@ def history(
         last_of_playbook_on_target=last,
         started_last_hour_target=connection.execute(hour.where(runs.c.target == target)).scalar_one(),
         started_last_hour_all=connection.execute(hour).scalar_one(),
-        active_on_target=connection.execute(
-            sa.select(runs.c.id).where(runs.c.target == target, runs.c.active == 1)
-        ).scalar(),
+        active_on_target=connection.execute(sa.select(runs.c.id).where(runs.c.target == target, ACTIVE)).scalar(),
         active_in_group=connection.execute(
-            sa.select(sa.func.count()).select_from(runs).where(runs.c.group == group, runs.c.active == 1)
+            sa.select(sa.func.count()).select_from(runs).where(runs.c.group == group, ACTIVE)
         ).scalar_one(),
         group_targets_changed=frozenset(row[0] for row in changed),
     )
@@ -311,24 +310,101 @@ def autonomy(connection: Connection, since: float) -> dict[str, int]:
     return result
 
 
-def release_due(connection: Connection, now: float) -> list[Run]:
-    """Runs whose changes still stand and whose time to give them back has come."""
-    query = sa.select(runs).where(runs.c.kept == 1, runs.c.release_at <= now).order_by(runs.c.release_at).limit(20)
-    return [_run(row) for row in connection.execute(query)]
+def due_alone(connection: Connection, now: float, limit: int) -> list[str]:
+    """Ids of runs being done that no incident drives (by hand, or being given back) and that nobody works on."""
+    driven = sa.exists().where(
+        incidents.c.id == runs.c.incident_id,
+        incidents.c.closed_at.is_(None),
+        incidents.c.state.in_([IncidentState.ACTING.value, IncidentState.VERIFYING.value]),
+    )
+    return _ids(connection, ACTIVE, runs.c.state.in_(_BEING_DONE), ~driven, now=now, limit=limit)
 
 
-def unfinished_alone(connection: Connection) -> list[Run]:
-    """Active runs that belong to no incident, or whose incident has closed: undo, release and runs by hand."""
-    query = sa.select(runs).where(runs.c.active == 1).order_by(runs.c.id)
-    return [_run(row) for row in connection.execute(query)]
+def due_held(connection: Connection, now: float, limit: int) -> list[str]:
+    """Ids of runs by hand that waited for approval, and whose approval has been settled or has expired."""
+    settled = sa.exists().where(
+        approvals.c.run_id == runs.c.id, sa.or_(approvals.c.status != "pending", approvals.c.expires_at <= now)
+    )
+    return _ids(connection, ALONE, runs.c.state == RunState.HELD.value, settled, now=now, limit=limit)
+
+
+def due_release(connection: Connection, now: float, limit: int) -> list[str]:
+    """Ids of runs whose changes still stand and whose time to give them back has come."""
+    return _ids(connection, KEPT, runs.c.release_at <= now, now=now, limit=limit)
+
+
+_BEING_DONE = (RunState.RUNNING.value, RunState.UNDOING.value)
+
+
+def _ids(connection: Connection, *which: sa.ColumnElement[bool], now: float, limit: int) -> list[str]:
+    query = sa.select(runs.c.id).where(*which, runs.c.lease_until < now).order_by(runs.c.id).limit(limit)
+    return [row[0] for row in connection.execute(query)]
+
+
+def claim(tx: Tx, run_id: str, owner: str, lease: float) -> Run | None:
+    """Take a run that no incident drives for `lease` seconds; None when somebody was faster."""
+    taken = tx.execute(
+        sa.update(runs)
+        .where(runs.c.id == run_id, runs.c.lease_until < tx.now)
+        .values(owner=owner, fence=runs.c.fence + 1, lease_until=tx.now + lease)
+        .returning(runs)
+    ).first()
+    return _run(taken) if taken else None
+
+
+def check(tx: Tx, run: Run) -> None:
+    """Nothing when the claim is still ours. Raises LeaseLost when somebody else has it."""
+    if tx.execute(sa.select(runs.c.fence).where(runs.c.id == run.id)).scalar() != run.fence:
+        raise LeaseLost(f"run {run.id} is no longer ours")
+
+
+def check_driver(tx: Tx, run_id: str, owner: str) -> None:
+    """Nothing when `owner` drives this run, through its incident or by itself. Raises LeaseLost otherwise."""
+    query = (
+        sa.select(runs.c.owner, incidents.c.owner)
+        .outerjoin(incidents, sa.and_(incidents.c.id == runs.c.incident_id, incidents.c.closed_at.is_(None)))
+        .where(runs.c.id == run_id)
+    )
+    row = tx.execute(query).first()
+    if row is None or owner not in tuple(row):
+        raise LeaseLost(f"run {run_id} is no longer ours")
+
+
+def renew(tx: Tx, run: Run, lease: float) -> None:
+    """Hold the claim for `lease` seconds from now; with 0, give it back. Raises LeaseLost."""
+    where = (runs.c.id == run.id, runs.c.fence == run.fence)
+    until = tx.now + lease if lease else 0
+    if tx.execute(sa.update(runs).where(*where).values(lease_until=until)).rowcount != 1:
+        raise LeaseLost(f"run {run.id} is no longer ours")
+
+
+def keep(tx: Tx, ids: Collection[str], owner: str, lease: float) -> None:
+    """Hold these claims, as far as they are still `owner`'s, for `lease` seconds from now at least."""
+    until = tx.now + lease
+    tx.execute(
+        sa.update(runs)
+        .where(runs.c.id.in_(ids), runs.c.owner == owner, runs.c.lease_until > 0, runs.c.lease_until < until)
+        .values(lease_until=until)
+    )
+
+
+def occupy(tx: Tx, run_id: str) -> None:
+    """Give a run that ended its target once more, while what it changed is given back. Raises TargetBusy."""
+    try:
+        update(tx, run_id, active=1)
+    except sa.exc.IntegrityError as error:
+        raise TargetBusy("another run on this target has not ended") from error
+
+
+def leave(tx: Tx, run_id: str) -> None:
+    """A run that ended has given back what it was to; its target is free."""
+    update(tx, run_id, active=0)
 
 
 def counts(connection: Connection, since: float) -> dict[str, int]:
     """Executions since then by state."""
     query = (
-        sa.select(runs.c.state, sa.func.count())
-        .where(sa.or_(runs.c.started_at > since, runs.c.active == 1))
-        .group_by(runs.c.state)
+        sa.select(runs.c.state, sa.func.count()).where(sa.or_(runs.c.started_at > since, ACTIVE)).group_by(runs.c.state)
     )
     return {row[0]: row[1] for row in connection.execute(query)}
 

@@ -6,10 +6,15 @@ import sqlalchemy as sa
 
 from remediator.audit.schema import audit_table
 
-VERSION = 1
+VERSION = 2
 """Of the schema. A database of a newer version is refused; an older one is migrated forward."""
 
 metadata = sa.MetaData()
+
+# Ordered and paged by, so that their order must not depend on the database's locale.
+_Id = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+# A re-sent alert takes a number of the sequence too.
+_Serial = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 meta = sa.Table(
     "meta", metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
@@ -18,7 +23,7 @@ meta = sa.Table(
 alerts = sa.Table(
     "alerts",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", _Serial, primary_key=True),
     sa.Column("key", sa.Text, nullable=False, unique=True),
     sa.Column("fingerprint", sa.Text, nullable=False, index=True),
     sa.Column("status", sa.Text, nullable=False),
@@ -29,14 +34,16 @@ alerts = sa.Table(
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("received_at", sa.Float, nullable=False),
     sa.Column("handled", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("incident_id", sa.Text),
+    sa.Column("incident_id", _Id),
 )
-sa.Index("alerts_unhandled", alerts.c.id, sqlite_where=alerts.c.handled == 0, postgresql_where=alerts.c.handled == 0)
+# Conditions of partial indexes are written out wherever they are asked: with a bound value the index is not used.
+UNHANDLED = alerts.c.handled == sa.literal_column("0")
+sa.Index("alerts_unhandled", alerts.c.id, sqlite_where=UNHANDLED, postgresql_where=UNHANDLED)
 
 quarantine = sa.Table(
     "quarantine",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", _Serial, primary_key=True),
     sa.Column("received_at", sa.Float, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
@@ -46,7 +53,7 @@ quarantine = sa.Table(
 incidents = sa.Table(
     "incidents",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("id", _Id, primary_key=True),
     sa.Column("metric_id", sa.Text, nullable=False),
     sa.Column("resource", sa.Text, nullable=False),
     sa.Column("category", sa.Text, nullable=False),
@@ -85,8 +92,8 @@ sa.Index("incidents_wake", incidents.c.wake_at, sqlite_where=_open, postgresql_w
 runs = sa.Table(
     "runs",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("incident_id", sa.Text, index=True),
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("incident_id", _Id, index=True),
     sa.Column("playbook_id", sa.Text, nullable=False),
     sa.Column("target", sa.Text, nullable=False),
     sa.Column("group", sa.Text, nullable=False),
@@ -110,16 +117,23 @@ runs = sa.Table(
     sa.Column("kept", sa.Integer, nullable=False, server_default="0"),
     sa.Column("release_at", sa.Float),
     sa.Column("released_steps", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("owner", sa.Text),
+    sa.Column("lease_until", sa.Float, nullable=False, server_default="0"),
+    sa.Column("fence", sa.Integer, nullable=False, server_default="0"),
 )
-_active = runs.c.active == 1
+ACTIVE = runs.c.active == sa.literal_column("1")
+KEPT = runs.c.kept == sa.literal_column("1")
 # The database is the mutex: at most one active run on a target.
-sa.Index("runs_busy", runs.c.target, unique=True, sqlite_where=_active, postgresql_where=_active)
+sa.Index("runs_busy", runs.c.target, unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
 sa.Index("runs_started", runs.c.started_at)
+ALONE = runs.c.incident_id.is_(None)
+sa.Index("runs_alone", runs.c.state, sqlite_where=ALONE, postgresql_where=ALONE)
+sa.Index("runs_release", runs.c.release_at, sqlite_where=KEPT, postgresql_where=KEPT)
 
 steps = sa.Table(
     "steps",
     metadata,
-    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("run_id", _Id, primary_key=True),
     sa.Column("phase", sa.Text, primary_key=True),
     sa.Column("index", sa.Integer, primary_key=True),
     sa.Column("verb", sa.Text, nullable=False),
@@ -138,9 +152,9 @@ steps = sa.Table(
 approvals = sa.Table(
     "approvals",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("run_id", sa.Text, nullable=False, index=True),
-    sa.Column("incident_id", sa.Text),
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("run_id", _Id, nullable=False, index=True),
+    sa.Column("incident_id", _Id),
     sa.Column("plan_digest", sa.Text, nullable=False),
     sa.Column("tier", sa.Integer, nullable=False),
     sa.Column("status", sa.Text, nullable=False, index=True),
@@ -154,7 +168,7 @@ approvals = sa.Table(
 votes = sa.Table(
     "approval_votes",
     metadata,
-    sa.Column("approval_id", sa.Text, primary_key=True),
+    sa.Column("approval_id", _Id, primary_key=True),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("vote", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
@@ -194,9 +208,9 @@ tokens = sa.Table(
 snapshots = sa.Table(
     "metrics_snapshots",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("incident_id", sa.Text, index=True),
-    sa.Column("run_id", sa.Text),
+    sa.Column("id", _Serial, primary_key=True),
+    sa.Column("incident_id", _Id, index=True),
+    sa.Column("run_id", _Id),
     sa.Column("moment", sa.Text, nullable=False),
     sa.Column("metric_id", sa.Text, nullable=False),
     sa.Column("resource", sa.Text, nullable=False),

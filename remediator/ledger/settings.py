@@ -17,6 +17,11 @@ def load(connection: Connection) -> dict[str, Any]:
     return {row.name: row.value for row in connection.execute(sa.select(settings.c.name, settings.c.value))}
 
 
+def authors(connection: Connection) -> dict[str, str]:
+    """Who set each setting last."""
+    return {row.name: row.by for row in connection.execute(sa.select(settings.c.name, settings.c.by))}
+
+
 def put(tx: Tx, changes: Mapping[str, Any], *, by: str, reason: str, run_id: str | None = None) -> dict[str, Any]:
     """Change settings; all of them as they then are. Recorded with what they were."""
     before = load(tx.connection)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -10,19 +13,35 @@ from remediator.errors import Transient
 from remediator.ledger.engine import Ledger, LedgerUnavailable, Tx
 from remediator.ledger.schema import tokens
 
+FRESH = 1.0
+"""Seconds after which a token that another replica revoked no longer works here."""
+
 
 class LedgerTokens:
-    """The token store of `remediator.auth`, in the ledger. Active digests are kept at hand: every request asks."""
+    """The token store of `remediator.auth`, in the ledger. Active digests are kept at hand: every request asks.
+
+    Where other replicas may add and revoke tokens too, what is at hand is `FRESH` seconds old at most.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._active: dict[str, Identity] | None = None
+        self._read_at = 0.0
+        self._reading = asyncio.Lock()
+        self._changes = 0
 
     async def find(self, digest: str) -> Identity | None:
-        """Whose active token has this digest."""
-        if self._active is None:
-            self._active = await self._ledger.read(_active)
-        return self._active.get(digest)
+        """Whose active token has this digest. Raises LedgerUnavailable when the ledger cannot say."""
+        async with self._reading:
+            stale = self._ledger.shared and time.monotonic() - self._read_at > FRESH
+            active = self._active
+            if active is None or stale:
+                began, changes = time.monotonic(), self._changes
+                active = await self._ledger.read(_active)
+                # What was read while a token was being changed may be of before that.
+                self._active = active if changes == self._changes else None
+                self._read_at = began
+        return active.get(digest)
 
     async def add(self, identity: Identity, digest: str, *, by: str = "grace") -> None:
         """Keep a new token's digest. Raises NameTaken; Transient when it could not be stored."""
@@ -68,6 +87,7 @@ class LedgerTokens:
             raise Transient(str(error)) from error
         finally:
             self._active = None
+            self._changes += 1
 
 
 def _active(connection: Connection) -> dict[str, Identity]:

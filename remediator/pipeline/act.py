@@ -108,11 +108,11 @@ async def perform(
     if known is not None and known.state == "intended":
         observed = await _reached(driver, target, step, context)
         if observed is not None:
-            await _finish(parts, run, phase, index, observed)
+            await _finish(parts, run, phase, index, observed, incident)
             return None
     why = "not tried"
-    # Longer than the step and its last look may take: whoever takes over finds a step that has ended.
-    lease = max(parts.lease, 2 * target.step_timeout + 10)
+    # Who takes over from a replica that died waits until its step has ended: a child of its may still be at it.
+    lease = parts.lease + target.step_timeout
     for attempt in range(1, ATTEMPTS + 1):
         await parts.ledger.write(lambda tx: _intend(tx, parts, run, phase, index, step, incident, lease, a_person))
         # Signed and outside the database before anything changes: the intent cannot be denied later.
@@ -137,14 +137,27 @@ async def perform(
         except GraceError as lasting:
             why = str(lasting)
             break
-        await _finish(parts, run, phase, index, observed)
+        await _finish(parts, run, phase, index, observed, incident)
         crash.point("after_step")
         return None
     return await _fail(parts, run, phase, index, step, why)
 
 
-async def _finish(parts: Parts, run: Run, phase: str, index: int, after: Mapping[str, Any]) -> None:
-    await parts.ledger.write(lambda tx: runs.finish(tx, run, phase, index, after=after))
+async def _finish(
+    parts: Parts, run: Run, phase: str, index: int, after: Mapping[str, Any], incident: Incident | None
+) -> None:
+    def store(tx: Tx) -> None:
+        _renew(tx, run, incident, parts.lease)
+        runs.finish(tx, run, phase, index, after=after)
+
+    await parts.ledger.write(store)
+
+
+def _renew(tx: Tx, run: Run, incident: Incident | None, lease: float) -> None:
+    if incident is not None:
+        incidents.renew(tx, incident, lease)
+    else:
+        runs.renew(tx, run, lease)
 
 
 async def checkpoint(parts: Parts) -> None:
@@ -166,8 +179,7 @@ def _intend(
     lease: float,
     a_person: bool,
 ) -> None:
-    if incident is not None:
-        incidents.renew(tx, incident, lease)
+    _renew(tx, run, incident, lease)
     if not a_person:
         _still_allowed(tx, parts, run)
     runs.intend(tx, run, phase, index, step)

@@ -1,13 +1,15 @@
 """Gives every due incident to its stage, and drives the runs that no incident drives.
 
-States are rows: waiting costs nothing, and whoever starts after a crash finds what is due. One task per incident at a
-time; `wake()` is called whenever something became due.
+States are rows: waiting costs nothing, and whoever looks next, here or in another replica, finds what is due. What is
+worked on is claimed under a lease first; `wake()` is called whenever something became due.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -15,20 +17,35 @@ from sqlalchemy.engine import Connection
 
 from remediator import crash
 from remediator.errors import GraceError
-from remediator.ledger import incidents, runs
-from remediator.ledger.engine import LedgerUnavailable
-from remediator.ledger.incidents import ForbiddenMove, LeaseLost
-from remediator.model import Incident, IncidentState, Run, RunState
+from remediator.ledger import alerts, incidents, leases, runs
+from remediator.ledger.engine import LedgerUnavailable, Tx
+from remediator.ledger.incidents import LeaseLost
+from remediator.ledger.leases import Claimed, Fenced
+from remediator.model import Incident, Run
 from remediator.pipeline import hand, life, notice
 from remediator.pipeline.parts import Parts
 
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 16
-"""Incidents worked on at the same time."""
+"""Incidents and runs worked on at the same time."""
 IDLE = 1.0
-"""Seconds between looks when nothing woke us."""
+"""Seconds between looks when nothing woke us: another replica may have died, or accepted an alert."""
+AGAIN = 1.0
+"""Seconds after which a run that could not go on (a freeze, a busy target) is tried again."""
 PAUSE_AFTER_FAILURE = 10.0
+BEATS = 4
+"""How often a lease is renewed before it would end, while its work goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a look found: are there alerts to apply, incidents to advance, and which runs to drive."""
+
+    notices: bool
+    incidents: bool
+    runs: tuple[tuple[str, str], ...]
+    """Kind of work (a key of `DRIVES`) and run."""
 
 
 class Scheduler:
@@ -38,7 +55,7 @@ class Scheduler:
         self._parts = parts
         self._due = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._not_before: dict[str, float] = {}
+        self._held: dict[str, Claimed] = {}
 
     def wake(self) -> None:
         """Something may be due."""
@@ -46,6 +63,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """Work until cancelled; then wait for what is being done, so that no step is cut off in its middle."""
+        beating = asyncio.create_task(self._beat(), name="leases") if self._parts.ledger.shared else None
         try:
             while True:
                 self._due.clear()
@@ -53,17 +71,19 @@ class Scheduler:
                     await self._look()
                 except LedgerUnavailable as error:
                     log.error("scheduler_waits", error=str(error))
-                try:
+                    await self._parts.clock.sleep(IDLE)
+                except Exception:  # A bug in looking must not end all work for good: told, and tried again.
+                    log.exception("look_crashed")
+                    await self._parts.clock.sleep(IDLE)
+                with suppress(TimeoutError):
                     async with asyncio.timeout(IDLE):
                         await self._due.wait()
-                except TimeoutError:
-                    continue
         finally:
             if self._tasks:
                 await asyncio.wait(self._tasks.values(), timeout=5.0)
-            for task in self._tasks.values():
+            for task in [*self._tasks.values(), *([beating] if beating else [])]:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.gather(*self._tasks.values(), *([beating] if beating else []), return_exceptions=True)
 
     async def settle(self) -> None:
         """Work until nothing is due at the clock's present: what a test does between two moves of its clock."""
@@ -76,25 +96,21 @@ class Scheduler:
 
     async def _look(self) -> None:
         parts = self._parts
-        if await notice.drain(parts):
+        found = await parts.ledger.read(partial(_due, now=parts.clock.now()))
+        if found.notices:
+            await notice.drain(parts)
             crash.point("after_notice")
-        now = parts.clock.now()
-        due, alone, held, releases = await parts.ledger.read(lambda connection: _due(connection, now))
-        for incident_id in due:
-            self._start(incident_id, partial(self._advance, incident_id))
-        for run in alone:
-            self._start(run.id, partial(hand.carry_on, parts, run))
-        for run in held:
-            self._start(run.id, partial(hand.settle_held, parts, run))
-        for run in releases:
-            self._start(run.id, partial(self._release, run))
+        room = AT_ONCE - len(self._tasks)
+        if room > 0 and (found.incidents or found.notices):
+            for incident in await parts.ledger.write(
+                lambda tx: incidents.claim_due(tx, parts.owner, parts.lease, room)
+            ):
+                self._start(f"{incident.id}:{incident.fence}", partial(self._advance, incident))
+        for kind, run_id in found.runs:
+            if run_id not in self._tasks and len(self._tasks) < AT_ONCE:
+                self._start(run_id, partial(self._drive, DRIVES[kind], run_id))
 
     def _start(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
-        if key in self._tasks or len(self._tasks) >= AT_ONCE:
-            return
-        if self._not_before.get(key, 0.0) > self._parts.clock.now():
-            return
-        self._not_before.pop(key, None)
         task = asyncio.create_task(self._guard(key, work), name=f"work:{key}")
         self._tasks[key] = task
         task.add_done_callback(lambda _: self._done(key))
@@ -108,57 +124,101 @@ class Scheduler:
             await work()
         except LeaseLost as lost:
             log.warning("lease_lost", what=key, error=str(lost))
-        except (GraceError, ForbiddenMove) as error:
-            self._pause(key)
+        except GraceError as error:
             log.warning("work_failed", what=key, error=str(error))
         except Exception:  # One incident's bug must not stop the others: it is told, and tried again after a pause.
-            self._pause(key)
             log.exception("work_crashed", what=key)
 
-    def _pause(self, key: str) -> None:
-        self._not_before[key] = self._parts.clock.now() + PAUSE_AFTER_FAILURE
-
-    async def _advance(self, incident_id: str) -> None:
+    async def _advance(self, claimed: Incident) -> None:
+        """Take an incident through its stages for as long as the next one is due."""
         parts = self._parts
-        claimed = await parts.ledger.write(lambda tx: incidents.claim(tx, incident_id, parts.owner, parts.lease))
+        following: Incident | None = claimed
+        while following is not None:
+            claimed = following
+            self._held[claimed.id] = claimed
+            try:
+                await life.advance(replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
+            except LeaseLost:
+                raise
+            except Exception:
+                later = parts.clock.now() + PAUSE_AFTER_FAILURE
+                await self._give_back(partial(incidents.give_back, incident=claimed, wake_at=later))
+                raise
+            finally:
+                if self._held.get(claimed.id) is claimed:
+                    del self._held[claimed.id]
+            following = await parts.ledger.write(partial(self._claim_again, incident_id=claimed.id))
+
+    def _claim_again(self, tx: Tx, incident_id: str) -> Incident | None:
+        return incidents.claim(tx, incident_id, self._parts.owner, self._parts.lease)
+
+    async def _drive(self, work: Callable[[Parts, Run], Awaitable[None]], run_id: str) -> None:
+        """Claim a run that no incident drives, and do what it needs now."""
+        parts = self._parts
+        claimed = await parts.ledger.write(lambda tx: runs.claim(tx, run_id, parts.owner, parts.lease))
         if claimed is None:
             return
+        self._held[run_id] = claimed
+        wait = AGAIN
         try:
-            await life.advance(parts, claimed)
+            await work(replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
         except LeaseLost:
             raise
         except Exception:
-            await self._give_back(claimed)
+            wait = PAUSE_AFTER_FAILURE
             raise
+        finally:
+            del self._held[run_id]
+            # Not given back at once: what could not go on now would be tried again without end.
+            await self._give_back(partial(runs.renew, run=claimed, lease=wait))
 
-    async def _give_back(self, incident: Incident) -> None:
-        def free(tx: object) -> None:
-            incidents.set_fields(tx, incident.id, lease_until=0)  # type: ignore[arg-type]
-
+    async def _give_back(self, end: Callable[[Tx], None]) -> None:
         try:
-            await self._parts.ledger.write(free)
-        except LedgerUnavailable as error:
-            log.warning("claim_kept", incident_id=incident.id, error=str(error))
+            await self._parts.ledger.write(end)
+        except (LedgerUnavailable, LeaseLost) as error:
+            log.info("claim_not_given_back", error=str(error))
 
-    async def _release(self, run: Run) -> None:
+    async def _beat(self) -> None:
+        """Hold what is being worked on, for as long as this process lives."""
         parts = self._parts
+        while True:
+            await asyncio.sleep(parts.lease / BEATS)
+            held = tuple(self._held)
+            if held:
+                with suppress(LedgerUnavailable):  # The ledger has told it; the claims end by themselves.
+                    await parts.ledger.write(lambda tx, held=held: leases.keep(tx, held, parts.owner, parts.lease))  # type: ignore[misc]
+
+
+async def _release(parts: Parts, run: Run) -> None:
+    """Give a healed change back by one step, with the target to itself; later, when it may not be now."""
+    try:
+        await parts.ledger.write(lambda tx: runs.occupy(tx, run.id))
         try:
             await hand.release_step(parts, run)
-        except GraceError as error:
-            log.info("release_waits", run_id=run.id, why=str(error))
-            later = parts.clock.now() + parts.policy.attempt_cooldown
-            await parts.ledger.write(lambda tx: runs.update(tx, run.id, release_at=later))
+        finally:
+            await parts.ledger.write(lambda tx: runs.leave(tx, run.id))
+    except LeaseLost:
+        raise
+    except GraceError as error:
+        log.info("release_waits", run_id=run.id, why=str(error))
+        later = parts.clock.now() + parts.policy.attempt_cooldown
+        await parts.ledger.write(lambda tx: runs.update(tx, run.id, release_at=later))
 
 
-def _due(connection: Connection, now: float) -> tuple[list[str], list[Run], list[Run], list[Run]]:
-    """Incidents that are due; runs that nobody drives; runs by hand that wait for people; changes to give back."""
-    driven = {
-        incident.id
-        for incident in incidents.all_open(connection)
-        if incident.state in (IncidentState.ACTING, IncidentState.VERIFYING)
-    }
-    alone = [run for run in runs.unfinished_alone(connection) if run.incident_id not in driven]
-    held = [
-        run for run in runs.listing(connection, limit=200, states=(RunState.HELD.value,)) if run.incident_id is None
-    ]
-    return incidents.due(connection, now, AT_ONCE), alone, held, runs.release_due(connection, now)
+DRIVES: Mapping[str, Callable[[Parts, Run], Awaitable[None]]] = {
+    "carry_on": hand.carry_on,
+    "settle_held": hand.settle_held,
+    "release": _release,
+}
+
+
+def _due(connection: Connection, now: float) -> Due:
+    return Due(
+        notices=alerts.any_unhandled(connection),
+        incidents=incidents.any_due(connection, now),
+        runs=(
+            *(("carry_on", each) for each in runs.due_alone(connection, now, AT_ONCE)),
+            *(("settle_held", each) for each in runs.due_held(connection, now, AT_ONCE)),
+            *(("release", each) for each in runs.due_release(connection, now, AT_ONCE)),
+        ),
+    )

@@ -22,7 +22,7 @@ from remediator.audit.checkpoint import Checkpointer
 from remediator.drivers import DRIVERS
 from remediator.drivers.base import State, StepContext, World
 from remediator.errors import Permanent, Refused, Transient
-from remediator.ledger import alerts, approvals, incidents, runs
+from remediator.ledger import alerts, approvals, incidents, leases, runs
 from remediator.ledger.engine import Ledger
 from remediator.model import Approval, Incident, Run
 from remediator.pipeline.decide import current_settings, settings_json
@@ -54,6 +54,8 @@ class FakePrometheus:
     url: str = "http://prometheus.test"
     away: bool = False
     written: dict[tuple[str, str], list[Measurement]] = field(default_factory=dict)
+    answers: dict[str, float | None] = field(default_factory=dict)
+    """What other queries give; None refuses."""
 
     async def measurements(self, metric_id: str, resource: str, since: float, until: float) -> tuple[Measurement, ...]:
         if self.away:
@@ -63,6 +65,11 @@ class FakePrometheus:
     async def instant(self, query: str, at: float | None = None) -> tuple[Sample, ...]:
         if self.away:
             raise Transient("Prometheus is away")
+        if query in self.answers:
+            value = self.answers[query]
+            if value is None:
+                raise Transient("Prometheus is away")
+            return (Sample({}, value, START),)
         if "grace_alert:severity" in query:
             for (metric_id, resource), measured in self.written.items():
                 if f'"{metric_id}"' in query and f'"{resource}"' in query and measured:
@@ -310,7 +317,7 @@ async def simulation(
         }
         scheduler = Scheduler(parts)
         parts.wake = scheduler.wake
-        await ledger.write(incidents.give_up_leases)
+        await ledger.write(leases.give_up)
         try:
             yield Simulation(parts, scheduler, clock, prometheus, driver)
         finally:

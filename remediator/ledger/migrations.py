@@ -1,0 +1,56 @@
+"""The schema's versions: forward only, one function a version, all of them in one transaction with the new number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from remediator.audit.schema import TRIGGERS
+from remediator.ledger import schema
+from remediator.ledger.engine import LedgerRefused
+
+
+def prepare(connection: Connection, place: str) -> int:
+    """Create the schema where there is none, else bring it to this program's version; the version it was.
+
+    Raises LedgerRefused when it was written by a newer program, or when its tables are not a ledger's.
+    """
+    found = version(connection)
+    if found > schema.VERSION:
+        raise LedgerRefused(
+            f"{place} was written by a newer Grace (schema {found}; this one knows {schema.VERSION}): upgrade"
+        )
+    if found == 0:
+        schema.metadata.create_all(connection)
+        connection.execute(sa.insert(schema.meta), [{"name": "version", "value": str(schema.VERSION)}])
+    for number in range(found + 1, schema.VERSION + 1) if found else ():
+        MIGRATIONS[number](connection)
+    if found != schema.VERSION:
+        for statement in TRIGGERS[connection.dialect.name]:
+            connection.exec_driver_sql(statement)
+        connection.execute(
+            sa.update(schema.meta).where(schema.meta.c.name == "version").values(value=str(schema.VERSION))
+        )
+    return found
+
+
+def version(connection: Connection) -> int:
+    """The schema's version in this database; 0 where there is none yet."""
+    if not sa.inspect(connection).has_table(schema.meta.name):
+        return 0
+    value = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "version")).scalar()
+    return int(value) if value and value.isdecimal() else 0
+
+
+def _runs_get_leases(connection: Connection) -> None:
+    """2: a run that no incident drives is claimed by one replica, as incidents are."""
+    for column in ("owner TEXT", "lease_until FLOAT NOT NULL DEFAULT 0", "fence INTEGER NOT NULL DEFAULT 0"):
+        connection.exec_driver_sql(f"ALTER TABLE runs ADD COLUMN {column}")
+    for index in schema.runs.indexes | schema.approvals.indexes:
+        index.create(connection, checkfirst=True)
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _runs_get_leases}
+"""What leads to each version from the one before it. Never changed once released; a new version adds a row."""
