@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import sqlite3
 import statistics
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -96,6 +98,66 @@ def bare(series: int, port: int) -> Iterator[int]:
         yield pid
 
 
+EVENTS = """
+collectors:
+  - {{name: orders, collector: events, metric_ids: [orders.backlog], token_file: {folder}/token}}
+"""
+ORDERS = """
+metrics:
+  - id: orders.backlog
+    title: Backlog
+    category: executor
+    unit: count
+    unit_label: orders
+    interval: 30s
+    window: 5m
+    resource_is: shop
+    source: events
+    derive: {kind: gauge, series: orders_backlog}
+    aggregate: max
+    empty: absent
+    bands: {good: "< 10", warning: "10..20", critical: "> 20"}
+"""
+TOKEN = "a-token-of-the-bench"
+BATCHES, BATCH = 300, 100
+
+
+def told() -> Iterator[Figure]:
+    """Events accepted per second, in batches of 100 from four senders."""
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        for name, content in (
+            ("token", TOKEN),
+            ("orders.yaml", ORDERS),
+            ("exporter.yml", EVENTS.format(folder=folder)),
+        ):
+            Path(folder, name).write_text(content)
+        Path(folder, "grace.yml").write_text("exporter: exporter.yml\ncatalog: [orders.yaml]\n")
+        address = f"127.0.0.1:{port}"
+        with running("-m", "grace", "exporter", "--config", f"{folder}/grace.yml", "--web.listen-address", address):
+            asyncio.run(wait_for(f"http://{address}/metrics", "grace_collector_success{", 1))
+            per_second = asyncio.run(posts(f"http://{address}/api/v1/events"))
+    yield Figure(f"{OURS}, events in batches of {BATCH}", f"{per_second:,.0f} events/s", "5,000 events/s")
+
+
+async def posts(url: str) -> float:
+    now = datetime.now(UTC).isoformat()
+    event = {"metric_id": "orders.backlog", "value": 7, "unit": "count", "observed_at": now, "source": "bench"}
+    body = json.dumps([{**event, "resource": f"shop-{number}"} for number in range(BATCH)]).encode()
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+
+        async def sender() -> None:
+            for _ in range(BATCHES // 4):
+                async with session.post(url, data=body) as answer:
+                    if answer.status != 202:
+                        raise SystemExit(f"events were answered {answer.status}: {await answer.text()}")
+
+        begun = time.perf_counter()
+        await asyncio.gather(*(sender() for _ in range(4)))
+        return BATCHES // 4 * 4 * BATCH / (time.perf_counter() - begun)
+
+
 async def scrapes(url: str, clients: int, total: int) -> list[float]:
     async with aiohttp.ClientSession(auto_decompress=False) as session:
 
@@ -112,12 +174,12 @@ async def scrapes(url: str, clients: int, total: int) -> list[float]:
         return [each for found in await asyncio.gather(*(client() for _ in range(clients))) for each in found]
 
 
-async def wait_for(url: str, series: int) -> None:
+async def wait_for(url: str, series: str, count: int) -> None:
     async with aiohttp.ClientSession() as session:
         for _ in range(200):
             with contextlib.suppress(aiohttp.ClientError):
                 async with session.get(url) as answer:
-                    if (await answer.text()).count("grace_executor_queue_depth{") >= series:
+                    if (await answer.text()).count(series) >= count:
                         return
             await asyncio.sleep(0.1)
     raise SystemExit(f"{url} did not come up")
@@ -125,7 +187,7 @@ async def wait_for(url: str, series: int) -> None:
 
 def measure(name: str, series: int, port: int, pid: int) -> Iterator[Figure]:
     url = f"http://127.0.0.1:{port}/metrics"
-    asyncio.run(wait_for(url, series))
+    asyncio.run(wait_for(url, "grace_executor_queue_depth{", series))
     ours = name == OURS
     for clients in (1, 8):
         # A bare client with many series takes seconds for eight at once: fewer scrapes tell enough.
@@ -145,3 +207,4 @@ def figures() -> Iterator[Figure]:
             port = free_port()
             with start(series, port) as pid:
                 yield from measure(name, series, port, pid)
+    yield from told()

@@ -18,9 +18,11 @@ from aiohttp import web
 from catalog.fault import CatalogError
 from exporter.collectors import COLLECTORS
 from exporter.collectors.base import Collector, CollectorConfig, Setting
+from exporter.collectors.events import EventsCollector
 from exporter.config import Loaded
 from exporter.exposition import Format
 from exporter.families import vocabulary_families
+from exporter.intake import Intake
 from exporter.process import OwnMetrics, Reloads
 from exporter.schedule import Schedule
 from exporter.snapshot import Snapshot
@@ -34,6 +36,10 @@ BETWEEN_TWO_READINGS = 1.0
 
 TURN = 0.0005
 """Seconds that a thread may compute while another one waits."""
+
+
+LINGERING = 2.0
+"""Seconds in which what a refused sender still sends is read and dropped, so that it hears the refusal."""
 
 
 class ListenError(Exception):
@@ -67,6 +73,7 @@ class Exporter:
         self.snapshot = Snapshot(clock, 0)
         self.reloads = Reloads()
         self._schedule = Schedule(self.snapshot, clock)
+        self._intake = Intake(self._event_takers)
 
     async def reload(self) -> None:
         """Read the configuration and collect by it from now on; collectors it leaves as they were are not disturbed.
@@ -99,9 +106,11 @@ class Exporter:
 
     def pages(self, telemetry_path: str) -> Pages:
         """The web pages over what is collected."""
-        return Pages(
-            self.snapshot, OwnMetrics(self.reloads), self.reload, lambda: sorted(self._configs), telemetry_path
-        )
+        own = OwnMetrics(self.reloads, self._intake.counts.families)
+        return Pages(self.snapshot, own, self.reload, lambda: sorted(self._configs), telemetry_path, self._intake)
+
+    def _event_takers(self) -> list[EventsCollector]:
+        return [each for each in self._schedule.collectors.values() if isinstance(each, EventsCollector)]
 
     async def collect_once(self) -> str:
         """Everything collected a single time, as Prometheus' text."""
@@ -126,7 +135,9 @@ async def serve(load: Callable[[], Loaded], address: Address, telemetry_path: st
     # A scrape takes several turns of the loop, and waits for collecting threads before each: let them give way sooner.
     sys.setswitchinterval(TURN)
     exporter = Exporter(load)
-    runner = web.AppRunner(exporter.pages(telemetry_path).app(), access_log=None, shutdown_timeout=2.0)
+    runner = web.AppRunner(
+        exporter.pages(telemetry_path).app(), access_log=None, shutdown_timeout=2.0, lingering_time=LINGERING
+    )
     await runner.setup()
     stop, reloading = _signals(exporter)
     try:

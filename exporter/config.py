@@ -18,13 +18,14 @@ from catalog.model import Catalog, Frozen
 from catalog.placeholders import filled
 from catalog.structure import structure_faults, validation_faults
 from exporter.collectors.base import Setting
+from exporter.collectors.events import EventsConfig
 from exporter.collectors.host import PsutilConfig
 from exporter.collectors.multiprocess import MultiprocessConfig
 from exporter.collectors.remediator import RemediatorConfig
 from exporter.collectors.sql import SqlConfig
 
 AnyCollector = Annotated[
-    PsutilConfig | SqlConfig | MultiprocessConfig | RemediatorConfig, Field(discriminator="collector")
+    PsutilConfig | SqlConfig | MultiprocessConfig | EventsConfig | RemediatorConfig, Field(discriminator="collector")
 ]
 
 
@@ -46,7 +47,8 @@ def load(path: Path | None, *, environment: Mapping[str, str] = os.environ) -> L
     """What `grace.yml` at `path`, the catalog and `exporter.yml` say. Raises CatalogError with every fault."""
     config = load_config(path, environment=environment)
     catalog = load_catalog(config.catalog).scaled(config.time_scale)
-    return Loaded(load_exporter(config, catalog, environment), Setting(catalog, config.time_scale.scrape_interval()))
+    exporter = load_exporter(config, catalog, environment)
+    return Loaded(exporter, Setting(catalog, config.time_scale.scrape_interval(), exporter.max_series))
 
 
 def load_exporter(config: GraceConfig, catalog: Catalog, environment: Mapping[str, str]) -> ExporterConfig:

@@ -59,6 +59,8 @@ class Reading:
     families: tuple[Family, ...] = ()
     measured: frozenset[Measured] = field(default_factory=frozenset)
     dropped: int = 0
+    times: Mapping[Measured, float] = field(default_factory=dict)
+    """When something was measured (epoch seconds), where that is not when it was collected."""
 
 
 def labels_of(values: Mapping[str, object]) -> Labels:

@@ -24,13 +24,14 @@ class Prepared:
     families: tuple[Rendered, ...]
     measured: frozenset[Measured]
     dropped: int
+    times: Mapping[Measured, float] = field(default_factory=dict)
 
 
 def prepare(reading: Reading, most_series: int) -> Prepared:
     """The reading as it will be exposed, at most `most_series` of each name. Any thread may do this."""
     rendered = [render(each, most_series) for each in reading.families]
     dropped = reading.dropped + sum(refused for _, refused in rendered)
-    return Prepared(tuple(lines for lines, _ in rendered), reading.measured, dropped)
+    return Prepared(tuple(lines for lines, _ in rendered), reading.measured, dropped, reading.times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Held:
     until: float
     families: tuple[Rendered, ...]
     measured: frozenset[Measured]
+    times: Mapping[Measured, float]
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ class Snapshot:
         state = self.states[key]
         recovered = state.success is False
         state.dropped += reading.dropped
-        state.held = Held(at, at + probe.pace.max_age, reading.families, reading.measured)
+        state.held = Held(at, at + probe.pace.max_age, reading.families, reading.measured, reading.times)
         state.success, state.duration, state.last_success, state.reason = True, duration, at, ""
         self._bodies.clear()
         return recovered
@@ -128,7 +130,7 @@ class Snapshot:
         newest: dict[Measured, float] = {}
         for held in live:
             for measured in held.measured:
-                newest[measured] = max(held.at, newest.get(measured, 0.0))
+                newest[measured] = max(held.times.get(measured, held.at), newest.get(measured, 0.0))
         samples = [Sample(labels_of(measured._asdict()), at) for measured, at in sorted(newest.items())]
         return [family("grace_sample_timestamp_seconds", samples)] if samples else []
 

@@ -1,4 +1,4 @@
-"""The exporter's HTTP: `/metrics`, health, reload and a landing page."""
+"""The exporter's HTTP: `/metrics`, events, health, reload and a landing page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiohttp import web
 from catalog.fault import CatalogError
 from exporter.exposition import negotiate
 from exporter.hardware import hardware_status
+from exporter.intake import Intake
 from exporter.process import OwnMetrics
 from exporter.snapshot import Snapshot
 
@@ -28,6 +29,7 @@ class Pages:
     reload: Callable[[], Awaitable[None]]
     collectors: Callable[[], Sequence[str]]
     telemetry_path: str = "/metrics"
+    intake: Intake = field(default_factory=lambda: Intake(lambda: ()))
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def app(self) -> web.Application:
@@ -41,6 +43,7 @@ class Pages:
         app.router.add_get("/api/hardware/status", self.hardware)
         app.router.add_route("POST", "/-/reload", self.reloaded)
         app.router.add_route("PUT", "/-/reload", self.reloaded)
+        self.intake.add_to(app)
         return app
 
     async def metrics(self, request: web.Request) -> web.Response:

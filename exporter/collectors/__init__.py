@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from exporter.collectors.base import Collector, Setting
+from exporter.collectors.events import EventsCollector
 from exporter.collectors.host import PsutilCollector
 from exporter.collectors.multiprocess import MultiprocessCollector
 from exporter.collectors.remediator import RemediatorCollector
@@ -15,6 +16,7 @@ COLLECTORS: Mapping[str, Callable[[Any, Setting], Collector]] = {
     "psutil": PsutilCollector,
     "sql": SqlCollector,
     "multiprocess": MultiprocessCollector,
+    "events": EventsCollector,
     "remediator": RemediatorCollector,
 }
 """How each kind of collector is made from its configuration."""

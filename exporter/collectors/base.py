@@ -75,6 +75,8 @@ class Setting:
 
     catalog: Catalog
     scrape_interval: float
+    max_series: int = 1000
+    """Resources of one series that are kept where strangers name them."""
 
     def wanted(self, metric_ids: Sequence[str]) -> tuple[str, ...]:
         """Those of the metrics that are on."""

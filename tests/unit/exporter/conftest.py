@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,9 @@ def flat(families: Sequence[Family]) -> dict[str, float]:
 @pytest.fixture
 def values() -> Callable[[Reading], dict[str, float]]:
     return lambda reading: flat(reading.families)
+
+
+@pytest.fixture(scope="session")
+def shop() -> Catalog:
+    """The shipped catalog, and metrics that a team told it of (`data/orders.yaml`)."""
+    return load_catalog([Path(__file__).parent / "data" / "orders.yaml"])

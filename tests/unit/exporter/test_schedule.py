@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from aiohttp import web
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
+from catalog.event import MetricEvent
 from catalog.model import Catalog
 from exporter.blocking import Blocking
 from exporter.collectors import COLLECTORS
@@ -45,6 +47,7 @@ class Rig:
     series: str
 
     async def start(self) -> None: ...
+    def made(self, collector: Any) -> None: ...
     async def hang(self) -> None: ...
     async def raises(self) -> None: ...
     async def slow(self) -> None: ...
@@ -171,6 +174,21 @@ class PsutilRig(FileRig):
         self.config = {"collector": "psutil", "hosts": [host], "metric_ids": ["infra.memory_utilization"]}
 
 
+class EventsRig(FileRig):
+    """What befalls events befalls the file that holds their token."""
+
+    series = "orders_total"
+
+    def __init__(self, path: Path) -> None:
+        self.file, self.content = path / "token", b"a-token-of-the-shop"
+        self.config = {"collector": "events", "metric_ids": ["orders.failures"], "token_file": str(self.file)}
+
+    def made(self, collector: Any) -> None:
+        now = datetime.now(UTC)
+        told = {"metric_id": "orders.failures", "value": 1, "unit": "count", "resource": "shop", "source": "test"}
+        collector.take(MetricEvent.model_validate({**told, "observed_at": now}))
+
+
 class MultiprocessRig(FileRig):
     series = "grace_http_requests_total"
 
@@ -288,6 +306,7 @@ RIGS: dict[str, type[Any]] = {
     "psutil": PsutilRig,
     "sql": SqlRig,
     "multiprocess": MultiprocessRig,
+    "events": EventsRig,
     "remediator": RemediatorRig,
 }
 FAULTS = ("hang", "raises", "slow", "wrong", "gone")
@@ -321,15 +340,16 @@ async def schedule() -> AsyncIterator[Schedule]:
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("kind", RIGS)
 async def test_a_fault_is_reported_harms_nobody_and_passes(
-    schedule: Schedule, catalog: Catalog, tmp_path: Path, kind: str, fault: str
+    schedule: Schedule, shop: Catalog, tmp_path: Path, kind: str, fault: str
 ) -> None:
     rig = RIGS[kind](tmp_path)
     await rig.start()
     steady = Steady()
     written = {"collectors": [{"name": "afflicted", **TIMING, **rig.config}]}
     (config,) = ExporterConfig.model_validate(written).collectors
-    assert not list(config.faults(catalog))
-    afflicted = COLLECTORS[kind](config, Setting(catalog, 1.0))
+    assert not list(config.faults(shop))
+    afflicted = COLLECTORS[kind](config, Setting(shop, 1.0))
+    rig.made(afflicted)
     (probe,) = afflicted.probes
     key = ("afflicted", probe.name)
     try:
