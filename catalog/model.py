@@ -393,6 +393,10 @@ class PlaybookDefinition(Frozen):
     verified_by: VerifiedBy
     if_ineffective: IfIneffective
     release: Release = Release.NEVER
+    precondition: str | None = None
+    """PromQL that must give something other than 0 for the playbook to run; what cannot be asked counts as false."""
+    shadow: bool = False
+    """Decided and recorded, never touched."""
     safety: bool = False
     """One of the playbooks that only reduce what runs alone (the safety ratchet)."""
     runbook: str | None = None

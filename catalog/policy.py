@@ -7,8 +7,11 @@ lock, freeze, holds) lives in the ledger and wins over this file.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dateutil.rrule import rrulestr
 from pydantic import Field, model_validator
 
 from catalog.model import Frozen, Seconds, Tier, TierName
@@ -35,6 +38,36 @@ class Storm(Frozen):
     enter_groups: int = Field(default=5, ge=1)
     leave_below: int = Field(default=3, ge=1)
     leave_after: Seconds = 600.0
+
+
+class MaintenanceWindow(Frozen):
+    """A recurring time in which Grace keeps its hands off: nothing new starts on the targets it covers."""
+
+    name: str
+    rrule: str
+    """When it begins, as an RFC 5545 recurrence rule in local time: `FREQ=DAILY;BYHOUR=2;BYMINUTE=0;BYSECOND=0`."""
+    duration: Seconds = Field(gt=0, le=7 * 86400)
+    timezone: str = "UTC"
+    """A name of the IANA time zone database: a window at 02:00 stays at 02:00 when clocks change."""
+    targets: tuple[str, ...] = ()
+    """Names of the inventory; all of them where empty."""
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        written = self.rrule.upper()
+        if "DTSTART" in written:
+            raise ValueError("leave DTSTART out: the window recurs from long ago")
+        if not any(f"FREQ={word}" in written for word in ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")):
+            raise ValueError("FREQ must be YEARLY, MONTHLY, WEEKLY or DAILY")
+        try:
+            rrulestr(self.rrule, dtstart=datetime(2020, 1, 1))  # noqa: DTZ001  # local time of the window's zone
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"rrule {self.rrule!r} is not an RFC 5545 recurrence rule: {error}") from error
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"there is no time zone {self.timezone!r}; write it like Europe/Berlin") from error
+        return self
 
 
 class Policy(Frozen):
@@ -64,6 +97,7 @@ class Policy(Frozen):
     safety_ratchet: Literal["immediate", "wait"] = "immediate"
     safety_confirm_within: Seconds = 1800.0
     release_after: Seconds = 3600.0
+    maintenance: tuple[MaintenanceWindow, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

@@ -115,14 +115,6 @@ class GraceApi:
         """Ask for a playbook to be run by hand, under the same governance."""
         return Run.model_validate(await self._post("runs", {"playbook": playbook, "target": target, "dry_run": False}))
 
-    async def ceiling(self) -> str:
-        """The tier up to which nobody is asked twice."""
-        return str((await self._ask("GET", "governance"))["ceiling"])
-
-    async def set_ceiling(self, tier: str, reason: str) -> None:
-        """Change it; to raise it takes an admin's token."""
-        await self._ask("PUT", "governance", body={"ceiling": tier, "reason": reason})
-
     async def _newest(self, noun: str, **query: str) -> list[Any]:
         page = await self._ask("GET", noun, query={**query, "limit": str(NEWEST)})
         return list(page["items"])

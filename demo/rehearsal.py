@@ -21,8 +21,6 @@ from demo.running import Running
 LOOK_EVERY = 0.5
 """Seconds between looks at the remediator."""
 WHO = "the drill"
-REHEARSED = "tier_3"
-"""The ceiling while a drill rehearses an approval (tiers compare as texts)."""
 ACTIVE = frozenset({"running", "verifying", "undoing"})
 CLEAN_UP_WITHIN = 10.0
 """Seconds that an interrupted drill takes, at most, to put things right."""
@@ -74,7 +72,6 @@ class Rehearsal:
         self._say_at = say
         self._began = time.time()
         self._jammed: list[str] = []
-        self._ceiling: str | None = None
 
     async def run(self, drill: Drill, patience: float | None = None) -> Report:
         """The report of one drill, which waits at most `patience` seconds for its end. The fault is gone afterwards."""
@@ -102,8 +99,6 @@ class Rehearsal:
         self._began = time.time()
         try:
             try:
-                if drill.approves:
-                    await self._raise_ceiling()
                 await self._inject(drill)
                 report.courses = [Course(*metric, since=self._began, say=self._say_at) for metric in drill.metrics]
                 await self._watch(drill, report.courses, patience)
@@ -111,7 +106,6 @@ class Rehearsal:
             finally:
                 faults.clear(self._stack.place.faults, *drill.faults)
                 await self._clean_up(self._unjam())
-                await self._clean_up(self._lower_ceiling())
                 self._say("fault removed")
             for what, value in report.after.items():
                 self._say(f"{what}: {_shown(report.before[what])} → {_shown(value)}")
@@ -236,20 +230,6 @@ class Rehearsal:
                 asked.add(approval.run_id)
                 then = await self._api.decide(approval.id, "approve", f"{WHO} stands in for a reviewer")
                 self._say(f"approved with the admin token ({then.given} of {then.needed})")
-
-    async def _raise_ceiling(self) -> None:
-        """Let one approval do for tier_3, as an admin would who trusts it: above the ceiling it takes two people."""
-        before = await self._api.ceiling()
-        if before < REHEARSED:
-            self._ceiling = before
-            await self._api.set_ceiling(REHEARSED, f"{WHO} rehearses a {REHEARSED} playbook with one approval")
-            self._say(f"ceiling raised from {before} to {REHEARSED} for this drill")
-
-    async def _lower_ceiling(self) -> None:
-        before, self._ceiling = self._ceiling, None
-        if before is not None:
-            await self._api.set_ceiling(before, f"{WHO} puts the ceiling back")
-            self._say(f"ceiling back at {before}")
 
     def _judge(self, drill: Drill, report: Report) -> None:
         wrong = [course.why() for course in report.courses if course.end not in drill.ends]

@@ -13,7 +13,7 @@ import rules.output
 import rules.prometheus
 from catalog.config import GraceConfig
 from catalog.load import load_catalog, load_config
-from catalog.model import Catalog, TimeScale
+from catalog.model import Catalog, Tier, TimeScale
 from catalog.policy import Policy
 from stack.files import write_ours, yaml_text
 from stack.ports import Ports
@@ -100,7 +100,9 @@ def governance(scale: TimeScale) -> dict[str, Any]:
             "per_target_hour": round(policy.rates.per_target_hour / factor),
             "all_hour": round(policy.rates.all_hour / factor),
         },
-        **({"repeat_heals": DRILLS_A_DAY} if scale.drill else {}),
+        # Whoever starts the drill profile lets one person approve what is tier_3: above the ceiling it would take two,
+        # and one is there who drills.
+        **({"repeat_heals": DRILLS_A_DAY, "ceiling": str(Tier.TIER_3)} if scale.drill else {}),
     }
 
 

@@ -27,7 +27,7 @@ from remediator.ledger.engine import LedgerUnavailable, Tx
 from remediator.ledger.tokens import LedgerTokens
 from remediator.model import IncidentState, Outcome
 from remediator.pipeline import act, hand
-from remediator.pipeline.decide import current_settings, settings_json
+from remediator.pipeline.decide import current_settings, loosened_by, settings_json
 from remediator.pipeline.parts import Parts
 from remediator.problem import problem
 from remediator.webhook.payload import Alert, Payload, PayloadError, parse
@@ -313,6 +313,13 @@ async def _vote(request: web.Request, vote: str) -> web.Response:
     name = await _id(request, approvals.find, "approval")
 
     def store(tx: Tx) -> None:
+        loosened = loosened_by(tx.connection, services.parts, who.name) if vote == "approve" else frozenset()
+        if loosened:
+            raise Refused(
+                f"{who.name} loosened {', '.join(sorted(loosened))}, which may be what allows this plan: "
+                "somebody else must approve it",
+                reason="role",
+            )
         approval = approvals.vote(tx, name, name=who.name, vote=vote, reason=reason)
         if approval.incident_id:
             incidents.wake(tx, approval.incident_id)
@@ -384,6 +391,7 @@ async def confirm_policy(request: web.Request) -> web.Response:
         request, lambda tx: tx.record("policy_confirmed", {"loosens": names, "reason": reason}, actor=who.name)
     )
     parts.policy, parts.pending_policy, parts.pending = policy, None, frozenset()
+    parts.confirmed_by = who.name
     parts.wake()
     return web.json_response(await _governance(request))
 

@@ -20,6 +20,8 @@ class Stricter(Enum):
 
     LOW = "low"
     HIGH = "high"
+    ALL_OF_BOTH = "all"
+    """The more of them, the stricter (maintenance windows)."""
     EITHER_IS_LOOSER = "either"
     """No direction is plainly stricter, so every change wants a person."""
 
@@ -57,6 +59,7 @@ POLICY: Mapping[str, Stricter] = {
     "safety_ratchet": Stricter.HIGH,
     "safety_confirm_within": Stricter.LOW,
     "release_after": Stricter.EITHER_IS_LOOSER,
+    "maintenance": Stricter.ALL_OF_BOTH,
 }
 """Every number of the policy, by its dotted name, and which way it is stricter."""
 
@@ -119,6 +122,8 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def _stricter(direction: Stricter, old: Any, new: Any) -> Any:
     """The stricter of two values; of tuples and mappings the stricter at every place."""
+    if direction is Stricter.ALL_OF_BOTH:
+        return (*new, *(each for each in old if each not in new))
     if isinstance(old, tuple):
         return tuple(_stricter(direction, before, after) for before, after in zip(old, new, strict=True))
     if isinstance(old, Mapping):

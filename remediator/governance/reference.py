@@ -166,6 +166,7 @@ _WAYS = {
     Stricter.LOW: "lower",
     Stricter.HIGH: "higher",
     Stricter.EITHER_IS_LOOSER: "neither: every change is pending",
+    Stricter.ALL_OF_BOTH: "more of them",
 }
 _WORDS = {"evidence": "`required`", "safety_ratchet": "`immediate`"}
 
@@ -184,7 +185,7 @@ def _value(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}: {number}" for key, number in value.items())
     if isinstance(value, tuple):
-        return ", ".join(f"{number:g}" for number in value)
+        return ", ".join(f"{number:g}" for number in value) or "none"
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -10,12 +10,14 @@ from sqlalchemy.engine import Connection
 from catalog.model import PlaybookDefinition, Tier, VerifiedBy
 from remediator.governance.confidence import confidence
 from remediator.governance.decide import decide
-from remediator.governance.facts import Evidence, Facts, PlanFacts, Purpose, Settings
+from remediator.governance.facts import Evidence, Facts, PlanFacts, Precondition, Purpose, Settings
+from remediator.governance.ratchet import loosens
 from remediator.governance.storm import StormState, fold
 from remediator.governance.verdict import Decision, Reason, Verdict
 from remediator.ledger import approvals, incidents, runs, settings
 from remediator.ledger.engine import Tx
 from remediator.model import Incident, IncidentState, Plan, Run, RunState
+from remediator.pipeline.maintenance import covering
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.plan import TELLING, Unplannable
 
@@ -45,6 +47,14 @@ def current_settings(connection: Connection, parts: Parts) -> Settings:
     )
 
 
+def loosened_by(connection: Connection, parts: Parts, name: str) -> frozenset[str]:
+    """The settings that this person has made looser than the policy file, and that are so now."""
+    now = current_settings(connection, parts)
+    made = {each for each, who in settings.authors(connection).items() if who == name}
+    looser = loosens(Settings.of(parts.policy), now) & made
+    return looser | (frozenset({"policy"}) if parts.confirmed_by == name else frozenset())
+
+
 def settings_json(found: Settings) -> dict[str, Any]:
     return {
         "ceiling": str(found.ceiling),
@@ -67,6 +77,7 @@ def judge(
     approvals_given: int = 0,
     purpose: Purpose = Purpose.HEAL,
     own_run: str | None = None,
+    precondition: Precondition = Precondition.NONE,
 ) -> Judged:
     """The verdict on a plan (or on a candidate that could not be planned) now.
 
@@ -95,6 +106,8 @@ def judge(
         confidence=sure,
         target_known=not isinstance(plan, Unplannable) or plan.reason != "unknown_target",
         capable=not isinstance(plan, Unplannable) or plan.reason == "unknown_target",
+        precondition=precondition,
+        maintenance=covering(parts.policy.maintenance, target, now) is not None,
         hold_until=next((each["until"] for each in settings.held(connection, now) if each["target"] == target), None),
         target_busy=past.active_on_target not in (None, own_run),
         last_run_of_playbook_on_target_at=past.last_of_playbook_on_target,
@@ -120,7 +133,7 @@ def judge(
         verified_by=playbook.verified_by,
         mutating=not all(step.verb in TELLING for step in playbook.steps),
         safety=playbook.safety,
-        shadow=known.shadow if known else False,
+        shadow=playbook.shadow or (known is not None and known.shadow),
         purpose=purpose,
     )
     return Judged(decide(plan_facts, facts, parts.policy, current_settings(connection, parts)), sure)

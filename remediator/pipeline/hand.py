@@ -17,6 +17,7 @@ from remediator.ledger.runs import TargetBusy
 from remediator.model import Incident, IncidentState, Plan, PlannedStep, Run, RunState, new_id
 from remediator.pipeline import act
 from remediator.pipeline.decide import approvals_given, judge, reasons_of, record
+from remediator.pipeline.look import precondition
 from remediator.pipeline.parts import GOVERNANCE, Parts
 from remediator.pipeline.plan import context_for, render, target_of_step
 
@@ -38,6 +39,7 @@ class Rehearsal:
 async def rehearse(parts: Parts, playbook_id: str, target_name: str) -> Rehearsal:
     """Plan and judge without doing anything. Raises Refused when there is no such playbook or target, or no plan."""
     playbook, plan = await _planned(parts, playbook_id, target_name, new_id("run", parts.clock.now()))
+    holds = await precondition(parts, playbook.precondition)
 
     def decide(tx: Tx) -> Rehearsal:
         judged = judge(
@@ -49,6 +51,7 @@ async def rehearse(parts: Parts, playbook_id: str, target_name: str) -> Rehearsa
             evidence=Evidence.ABSENT,
             share=1.0,
             purpose=Purpose.BY_HAND,
+            precondition=holds,
         )
         return Rehearsal(playbook, plan, judged.decision, judged.confidence)
 
@@ -59,6 +62,7 @@ async def start(parts: Parts, playbook_id: str, target_name: str, *, by: str, re
     """Start a playbook by hand, or hold it for approval; the run's id. Raises Refused when governance denies it."""
     run_id = new_id("run", parts.clock.now())
     playbook, plan = await _planned(parts, playbook_id, target_name, run_id)
+    holds = await precondition(parts, playbook.precondition)
 
     def decide(tx: Tx) -> tuple[Verdict, str]:
         judged = judge(
@@ -70,6 +74,7 @@ async def start(parts: Parts, playbook_id: str, target_name: str, *, by: str, re
             evidence=Evidence.ABSENT,
             share=1.0,
             purpose=Purpose.BY_HAND,
+            precondition=holds,
         )
         decision = judged.decision
         record(
@@ -232,6 +237,8 @@ async def settle_held(parts: Parts, run: Run) -> None:
 
 
 async def _begin_approved(parts: Parts, run: Run, playbook: PlaybookDefinition, plan: Plan) -> None:
+    holds = await precondition(parts, playbook.precondition)
+
     def begin(tx: Tx) -> None:
         judged = judge(
             tx,
@@ -244,6 +251,7 @@ async def _begin_approved(parts: Parts, run: Run, playbook: PlaybookDefinition, 
             approvals_given=approvals_given(tx.connection, run),
             purpose=Purpose.BY_HAND,
             own_run=run.id,
+            precondition=holds,
         )
         if judged.decision.verdict is Verdict.ALLOW:
             words = [reason.value for reason in judged.decision.reasons]
@@ -379,6 +387,7 @@ async def release_step(parts: Parts, run: Run) -> None:
             evidence=Evidence.ABSENT,
             share=1.0,
             purpose=Purpose.RELEASE,
+            own_run=run.id,
         )
         return judged.decision
 

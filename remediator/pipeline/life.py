@@ -23,7 +23,7 @@ from remediator.ledger.runs import TargetBusy
 from remediator.model import Approval, Incident, IncidentState, Outcome, Plan, Run, RunState, new_id
 from remediator.pipeline import act, people
 from remediator.pipeline.decide import Judged, approvals_given, judge, reasons_of, record, shadowed, transient
-from remediator.pipeline.look import Look, healed, look, shown, since, summary, verify_time
+from remediator.pipeline.look import Look, healed, look, precondition, shown, since, summary, verify_time
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.plan import Unplannable, candidates, records_of, render
 
@@ -166,8 +166,19 @@ async def _consider(parts: Parts, incident: Incident, playbook: PlaybookDefiniti
         incident_id=incident.id,
     )
 
+    holds = await precondition(parts, playbook.precondition)
+
     def decide(tx: Tx) -> Considered | None:
-        judged = judge(tx, parts, playbook, plan, incident=incident, evidence=seen.evidence, share=seen.share)
+        judged = judge(
+            tx,
+            parts,
+            playbook,
+            plan,
+            incident=incident,
+            evidence=seen.evidence,
+            share=seen.share,
+            precondition=holds,
+        )
         considered = Considered(playbook, plan, judged, run_id)
         decision = judged.decision
         if not isinstance(plan, Plan) or decision.verdict is Verdict.DENY or transient(decision):
@@ -415,6 +426,8 @@ async def _judge_again(
         await _drop(parts, incident, held, approval, RunState.REFUSED, "the metric is good again")
         return
 
+    holds = await precondition(parts, playbook.precondition)
+
     def decide(tx: Tx) -> Decision:
         given = approvals_given(tx.connection, held)
         judged = judge(
@@ -427,6 +440,7 @@ async def _judge_again(
             share=seen.share,
             approvals_given=given,
             own_run=held.id,
+            precondition=holds,
         )
         if judged.decision.verdict is Verdict.ALLOW:
             record(

@@ -43,6 +43,8 @@ class Parts:
     lease: float = 60.0
     pending_policy: Policy | None = None
     """A changed policy file that loosens something: it waits for an admin, the stricter of both is in force."""
+    confirmed_by: str = ""
+    """Who last put a looser policy file in force."""
     pending: frozenset[str] = frozenset()
     """Dotted names of what the pending file loosens."""
 

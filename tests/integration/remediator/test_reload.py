@@ -10,7 +10,7 @@ import yaml
 
 from tests.contract.drivers.rigs.haproxy import HAProxyRig
 from tests.contract.drivers.rigs.process import ProcessRig
-from tests.integration.remediator.conftest import Service
+from tests.integration.remediator.conftest import Service, payload
 
 World = tuple[Service, HAProxyRig, ProcessRig]
 
@@ -75,4 +75,22 @@ def test_a_policy_that_loosens_is_pending_until_an_admin_confirms_it(world: Worl
     assert service.call("POST", "/api/v1/governance/confirm", {"reason": "again"})[0] == 404
     kinds = [entry["kind"] for entry in service.items("/api/v1/audit")]
     assert kinds.index("policy_confirmed") < kinds.index("reloaded"), "newest first"
+    service.stop()
+
+
+def test_who_loosened_governance_does_not_approve_what_it_allows(world: World) -> None:
+    service, balancer, _ = world
+    service.start()
+    assert service.call("PUT", "/api/v1/governance", {"supervised": True, "reason": "release day"})[0] == 200
+    service.call("POST", "/api/v1/alerts", payload("infra.cpu_utilization", "api-1"), token="alertmanager")
+    (approval,) = service.until(lambda: service.items("/api/v1/approvals?state=pending"))
+    assert service.call("PUT", "/api/v1/governance", {"ceiling": "tier_4", "reason": "I want it"})[0] == 200
+    place = f"/api/v1/approvals/{approval['id']}/approve"
+    status, problem = service.call("POST", place, {"reason": "me again"})
+    assert (status, "loosened ceiling" in problem["detail"]) == (403, True)
+    assert balancer.effect() == {"api-1": 100, "api-2": 100}
+
+    token = service.call("POST", "/api/v1/tokens", {"name": "ann", "role": "approver"})[1]["token"]
+    assert service.call("POST", place, {"reason": "looked at it"}, token=token)[1]["status"] == "approved"
+    service.until(lambda: balancer.effect() == {"api-1": 20, "api-2": 100})
     service.stop()
