@@ -19,6 +19,7 @@ from remediator.drivers.notify import NotifyDriver
 from remediator.drivers.postmortem import PostmortemDriver
 from remediator.drivers.process import ProcessDriver
 from remediator.drivers.sql import SqlDriver
+from remediator.drivers.systemd import SystemdDriver
 
 DRIVERS: Mapping[str, type[Driver]] = {
     "celery": CeleryDriver,
@@ -33,6 +34,7 @@ DRIVERS: Mapping[str, type[Driver]] = {
     "postmortem": PostmortemDriver,
     "process": ProcessDriver,
     "sql": SqlDriver,
+    "systemd": SystemdDriver,
 }
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from catalog.inventory import TARGET_PATTERN, Target
 from catalog.model import Frozen, Verb
+from remediator.drivers import members
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.docker import fleet
 from remediator.drivers.docker.clone import MARK, Recipe, fixed_ports
@@ -65,14 +66,14 @@ class DockerDriver:
         if verb is Verb.SCALE:
             return _grown(target, config, args, observed)
         if verb is Verb.THROTTLE:
-            return fleet.throttled(target.name, observed, args, config.cpu)
+            return members.throttled(target.name, observed, args, config.cpu.full, config.cpu.min)
         if args:
             raise Refused(f"{verb} takes no arguments", reason="bad_args")
         if verb is Verb.RESTART:
-            return fleet.renewed(target.name, observed, context.started_at)
+            return members.renewed(target.name, observed, context.started_at)
         if verb is Verb.START:
             return _started(target, observed)
-        return fleet.switched(target.name, verb, observed)
+        return members.switched(target.name, verb, observed)
 
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
         config = DockerConfig.model_validate(target.config)
@@ -83,25 +84,24 @@ class DockerDriver:
                 await fleet.renew(engine, self._clock, ours, desired, config.kill_after, deadline)
                 return
             containers = {each.name: each for each in await fleet.look(engine, ours)}
-            await _check_ours(engine, config, set(desired.get("cpus", {})) - set(containers))
+            await _check_ours(engine, config, set(desired.get("limits", {})) - set(containers))
             await fleet.all_of(
-                fleet.limit(engine, containers[name], cpus) for name, cpus in desired.get("cpus", {}).items()
+                fleet.limit(engine, containers[name], cpus) for name, cpus in desired.get("limits", {}).items()
             )
             await fleet.all_of(
-                _change(engine, config, containers, name, state)
-                for name, state in desired.get("containers", {}).items()
+                _change(engine, config, containers, name, state) for name, state in desired.get("members", {}).items()
             )
 
     def reached(self, verb: Verb, desired: State, observed: State) -> bool:
-        return fleet.reached(desired, observed)
+        return members.reached(desired, observed, fleet.ABSENT)
 
     def give_back(self, verb: Verb, before: State, desired: State, observed: State) -> tuple[Verb, State] | None:
-        back = fleet.given_back(before, desired, observed)
-        return None if back is None else (fleet.OPPOSITE.get(verb, verb), back)
+        back = members.given_back(before, desired, observed, fleet.ABSENT)
+        return None if back is None else (members.OPPOSITE.get(verb, verb), back)
 
     def release_steps(self, verb: Verb, before: State, desired: State, observed: State) -> tuple[State, ...]:
-        back = fleet.given_back(before, desired, observed)
-        return () if back is None else fleet.one_by_one(back, observed, observed["full"])
+        back = members.given_back(before, desired, observed, fleet.ABSENT)
+        return () if back is None else members.one_by_one(back, observed, observed["full"])
 
     async def close(self) -> None:
         return None
@@ -113,7 +113,7 @@ def _engine(target: Target, config: DockerConfig) -> Engine:
 
 def _grown(target: Target, config: DockerConfig, args: Mapping[str, Any], observed: State) -> State:
     # Also one that is paused or crashes again and again takes a place.
-    standing = [name for name, state in observed["containers"].items() if state != fleet.STOPPED]
+    standing = [name for name, state in observed["members"].items() if state != members.STOPPED]
     goal = grown(target.name, len(standing), target.limits, args)
     if observed["fixed_ports"]:
         raise Refused(
@@ -121,24 +121,24 @@ def _grown(target: Target, config: DockerConfig, args: Mapping[str, Any], observ
             " clone can have too: leave the port to the engine",
             reason="missing_capability",
         )
-    if not set(fleet.alive(observed)) - set(observed["clones"]):
+    if not set(members.alive(observed)) - set(observed["clones"]):
         raise Refused(f"{target.name} has no running container to make a clone of", reason="nothing_to_do")
     free = (name for number in count(1) if (name := f"{config.label}-grace-{number}") not in standing)
-    return {"containers": {next(free): fleet.RUNNING for _ in range(goal - len(standing))}}
+    return {"members": {next(free): members.RUNNING for _ in range(goal - len(standing))}}
 
 
 def _started(target: Target, observed: State) -> State:
     """As many of the stopped ones as the limit allows; clones are made by `scale` alone."""
-    living = fleet.alive(observed)
+    living = members.alive(observed)
     room = target.limits.max - len(living)
     stopped = [
         name
-        for name, state in observed["containers"].items()
-        if state == fleet.STOPPED and name not in observed["clones"]
+        for name, state in observed["members"].items()
+        if state == members.STOPPED and name not in observed["clones"]
     ]
     if room <= 0 or not stopped:
         raise Refused(f"{target.name} has {len(living)} running and {len(stopped)} to start", reason="at_limit")
-    return {"containers": dict.fromkeys(stopped[:room], fleet.RUNNING)}
+    return {"members": dict.fromkeys(stopped[:room], members.RUNNING)}
 
 
 async def _change(
@@ -170,7 +170,7 @@ async def _clone(
     engine: Engine, config: DockerConfig, containers: Mapping[str, Container], name: str, state: str
 ) -> None:
     seeds = [each for each in containers.values() if MARK not in each.labels and each.alive]
-    if state != fleet.RUNNING or not name.startswith(f"{config.label}-grace-") or not seeds:
+    if state != members.RUNNING or not name.startswith(f"{config.label}-grace-") or not seeds:
         raise Permanent(f"{name} is gone, and there is nothing to make it of")
     await Recipe.of(seeds[0].info).make(engine, name)
 

@@ -1,13 +1,8 @@
-"""Containers that belong together: how they stand, what is asked of them, and how it is brought about.
-
-A desired state names only the containers that it changes, and what each should be, so that giving it back touches
-nobody else's change: `{"containers": {"web-2": "running"}}`, `{"cpus": {"web-1": 0.5}}`.
-"""
+"""Containers that belong together: how they stand, and how a change of some is brought about."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,26 +10,18 @@ from typing import Any
 
 from pydantic import Field
 
-from catalog.model import Frozen, Verb
+from catalog.model import Frozen
 from remediator.clock import Clock
 from remediator.drivers.base import State
 from remediator.drivers.docker.engine import Engine, Info
-from remediator.drivers.limiting import lowered
-from remediator.drivers.scaling import stages
-from remediator.errors import Permanent, Refused, Transient
+from remediator.drivers.members import ALIVE, PAUSED, RUNNING, STARTING, STOPPED, UNHEALTHY, same
+from remediator.errors import Permanent, Transient
 
 _POLL = 0.1
 _PERIOD = 100_000
 """Microseconds over which the kernel counts a quota."""
 
-ABSENT, RUNNING, PAUSED, STOPPED = "absent", "running", "paused", "stopped"
-ALIVE = frozenset({RUNNING, "starting", "unhealthy"})
-OPPOSITE: Mapping[Verb, Verb] = {
-    Verb.PAUSE: Verb.RESUME,
-    Verb.RESUME: Verb.PAUSE,
-    Verb.START: Verb.STOP,
-    Verb.STOP: Verb.START,
-}
+ABSENT = "absent"
 
 
 class Cpu(Frozen):
@@ -80,101 +67,10 @@ async def look(engine: Engine, labels: Mapping[str, str]) -> list[Container]:
 def as_state(containers: Iterable[Container]) -> dict[str, Any]:
     every = list(containers)
     return {
-        "containers": {each.name: each.state for each in every},
+        "members": {each.name: each.state for each in every},
         "started": {each.name: each.started for each in every if each.alive},
-        "cpus": {each.name: each.cpus for each in every if each.alive},
+        "limits": {each.name: each.cpus for each in every if each.alive},
     }
-
-
-def alive(observed: State) -> list[str]:
-    """Names of the containers that live, paused ones not counted."""
-    return [name for name, state in observed["containers"].items() if state in ALIVE]
-
-
-def switched(name: str, verb: Verb, observed: State) -> State:
-    """Every container that is not so already, paused, resumed or stopped."""
-    goal = {Verb.PAUSE: PAUSED, Verb.RESUME: RUNNING, Verb.STOP: STOPPED}[verb]
-    from_states = {Verb.PAUSE: ALIVE, Verb.RESUME: {PAUSED}, Verb.STOP: {*ALIVE, "restarting"}}[verb]
-    names = [each for each, state in observed["containers"].items() if state in from_states]
-    if not names:
-        raise Refused(f"{name} has no container to {verb}", reason="at_limit")
-    return {"containers": dict.fromkeys(names, goal)}
-
-
-def renewed(name: str, observed: State, since: float) -> State:
-    """Every living container, younger than this."""
-    names = alive(observed)
-    if not names:
-        raise Refused(f"{name} has no container to restart", reason="nothing_to_do")
-    return {"containers": dict.fromkeys(names, RUNNING), "younger_than": since}
-
-
-def throttled(name: str, observed: State, args: Mapping[str, Any], cpu: Cpu) -> State:
-    """Every living container with less processor time; those that are at the least already stay."""
-    wanted: dict[str, float] = {}
-    refusal: Refused | None = None
-    for each, now in observed["cpus"].items():
-        try:
-            wanted[each] = round(lowered(each, float(cpu.full if now is None else now), args, cpu.min), 3)
-        except Refused as refused:
-            if refused.reason != "at_limit":
-                raise
-            refusal = refused
-    if not wanted:
-        raise refusal or Refused(f"{name} has no container to throttle", reason="nothing_to_do")
-    return {"cpus": wanted}
-
-
-def reached(desired: State, observed: State) -> bool:
-    states, since = observed["containers"], desired.get("younger_than")
-    return (
-        all(states.get(name, ABSENT) == state for name, state in desired.get("containers", {}).items())
-        and (since is None or all(observed["started"].get(name, 0) > since for name in desired["containers"]))
-        and all(
-            name in observed["cpus"] and _same(observed["cpus"][name], limit)
-            for name, limit in desired.get("cpus", {}).items()
-        )
-    )
-
-
-def given_back(before: State, desired: State, observed: State) -> State | None:
-    """What undoes exactly this change, where it still stands; None where nothing is left of it."""
-    if "younger_than" in desired:
-        return None
-    if "cpus" in desired:
-        limits = {
-            name: before["cpus"].get(name)
-            for name, limit in desired["cpus"].items()
-            if name in observed["cpus"] and _same(observed["cpus"][name], limit)
-        }
-        return {"cpus": limits} if limits else None
-    back = {}
-    for name, state in desired["containers"].items():
-        was, now = before["containers"].get(name, ABSENT), observed["containers"].get(name, ABSENT)
-        if _kind(now) == _kind(state) != _kind(was):
-            back[name] = _kind(was)
-    return {"containers": back} if back else None
-
-
-def one_by_one(back: State, observed: State, full: float) -> tuple[State, ...]:
-    """States that lead to `back`: one container more each, or limits raised in stages."""
-    if "cpus" in back:
-        ways = {
-            name: stages(observed["cpus"][name], full if limit is None else limit)
-            for name, limit in back["cpus"].items()
-        }
-        longest = max((len(way) for way in ways.values()), default=0)
-        early = [
-            {"cpus": {name: round(way[min(step, len(way) - 1)], 3) for name, way in ways.items() if way}}
-            for step in range(longest - 1)
-        ]
-        return (*early, back)
-    names = list(back["containers"])
-    # The one that came last goes first.
-    return tuple(
-        {"containers": {name: back["containers"][name] for name in names[-count:]}}
-        for count in range(1, len(names) + 1)
-    )
 
 
 async def bring(engine: Engine, container: Container, state: str, kill_after: int) -> None:
@@ -191,7 +87,7 @@ async def bring(engine: Engine, container: Container, state: str, kill_after: in
 
 async def limit(engine: Engine, container: Container, cpus: float | None) -> None:
     """Ask for this limit, in processors; None takes it away. Nothing where it is so already."""
-    if _same(container.cpus, cpus):
+    if same(container.cpus, cpus):
         return
     if container.counts_in_nanos:
         if cpus is None:
@@ -208,7 +104,7 @@ async def renew(
     engine: Engine, clock: Clock, labels: Mapping[str, str], desired: State, kill_after: int, deadline: float
 ) -> None:
     """Restart the named containers that are older than the plan, one at a time, each only when all others are well."""
-    since, names = desired["younger_than"], list(desired["containers"])
+    since, names = desired["younger_than"], list(desired["members"])
     while True:
         standing = {each.name: each for each in await look(engine, labels)}
         missing = [name for name in names if name not in standing]
@@ -216,9 +112,9 @@ async def renew(
             raise Permanent(f"{', '.join(missing)} went away during the restart")
         fresh = [standing[name] for name in names if standing[name].started > since]
         for each in fresh:
-            if each.state not in (RUNNING, "starting"):
+            if each.state not in (RUNNING, STARTING):
                 raise Permanent(f"{each.name} is {each.state} after its restart: the others were left alone")
-        if not any(each.state == "starting" for each in fresh):
+        if not any(each.state == STARTING for each in fresh):
             old = [standing[name] for name in names if standing[name] not in fresh]
             if not old:
                 return
@@ -234,16 +130,6 @@ async def all_of(work: Iterable[Any]) -> None:
     for outcome in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
-
-
-def _kind(state: str) -> str:
-    return RUNNING if state in ALIVE else state
-
-
-def _same(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=1e-3)
 
 
 def _container(info: Info) -> Container:
@@ -267,7 +153,7 @@ def _state(state: Mapping[str, Any]) -> str:
     if status != RUNNING:
         return status if status in (PAUSED, "restarting", "removing") else STOPPED
     health = (state.get("Health") or {}).get("Status") or "none"
-    return RUNNING if health in ("none", "healthy") else "unhealthy" if health == "unhealthy" else "starting"
+    return RUNNING if health in ("none", "healthy") else UNHEALTHY if health == "unhealthy" else STARTING
 
 
 def _text(value: Any) -> str:

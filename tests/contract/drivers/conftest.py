@@ -47,6 +47,13 @@ from tests.contract.drivers.rigs.local import (
 from tests.contract.drivers.rigs.postgres import PostgresPauseRig, PostgresRig
 from tests.contract.drivers.rigs.process import ProcessRestartRig, ProcessRig, ProcessStartRig, ProcessStopRig
 from tests.contract.drivers.rigs.sql import SqlitePauseRig, SqliteRig
+from tests.contract.drivers.rigs.systemd import (
+    SystemdRestartRig,
+    SystemdRig,
+    SystemdStartRig,
+    SystemdStopRig,
+    SystemdThrottleRig,
+)
 
 RIGS: Mapping[str, type[Rig]] = {
     "haproxy-shift": HAProxyRig,
@@ -80,6 +87,11 @@ RIGS: Mapping[str, type[Rig]] = {
     "docker-throttle": DockerThrottleRig,
     "docker-start": DockerStartRig,
     "docker-stop": DockerStopRig,
+    "systemd-scale": SystemdRig,
+    "systemd-restart": SystemdRestartRig,
+    "systemd-throttle": SystemdThrottleRig,
+    "systemd-start": SystemdStartRig,
+    "systemd-stop": SystemdStopRig,
     "command-run": CommandRig,
     "files-reclaim": FilesRig,
     "governance-strictness": GovernanceRig,

@@ -58,6 +58,7 @@ class DockerRig(Rig):
 
 
 class DockerRestartRig(DockerRig):
+    slow = True
     verb = Verb.RESTART
     args: Mapping[str, Any] = {}
     count = 2
@@ -89,12 +90,14 @@ class DockerThrottleRig(DockerRig):
 
 
 class DockerStopRig(DockerRig):
+    slow = True
     verb = Verb.STOP
     args: Mapping[str, Any] = {}
     expected = ("exited",)
 
 
 class DockerStartRig(DockerRig):
+    slow = True
     verb = Verb.START
     args: Mapping[str, Any] = {}
     expected = ("running",)
