@@ -38,6 +38,7 @@ DRILL = TimeScale(drill=True)
 REMEDIATOR = "http://remediator:9782"
 """Any of the remediators: the name is shared where there are several."""
 PROMETHEUS = "http://prometheus:9090"
+ALERTMANAGER = "http://alertmanager:9093"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def write_demo(base: Path, places: Places) -> Path:
     for name, value in files.items():
         write_atomically(folder / name, yaml_text(value))
     shutil.copyfile(folder / "grace.yml", places.data / "grace.yml")
-    urls = {"prometheus": PROMETHEUS, "remediator": REMEDIATOR}
+    urls = {"prometheus": PROMETHEUS, "alertmanager": ALERTMANAGER, "remediator": REMEDIATOR}
     write_atomically(places.data / "up.json", json.dumps({"urls": urls}) + "\n")
     return folder / "grace.yml"
 
