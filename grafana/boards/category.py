@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from catalog.model import Aggregate, Catalog, Category, MetricCatalogEntry
+from catalog.model import Aggregate, Catalog, Category, MetricCatalogEntry, Quantile
 from grafana.boards import marks
 from grafana.boards.frame import Board, Choice, Row
 from grafana.boards.panels import (
@@ -13,6 +13,7 @@ from grafana.boards.panels import (
     Panel,
     Query,
     Style,
+    heat,
     lines,
     number,
     shares,
@@ -122,6 +123,25 @@ def _of(metric: MetricCatalogEntry, span: Span) -> Iterator[Panel]:
         COUNT,
         BAND_COLORS,
     )
+
+    if isinstance(metric.derive, Quantile):
+        yield heat(
+            About(
+                "How it is spread",
+                f"Everything that {metric.title} is the quantile of, by the histogram's bounds. The darker, the more.",
+                24,
+                8,
+                empty=_IDLE,
+            ),
+            [Query(_buckets(metric.derive.histogram), "{{le}}", buckets=True)],
+            unit,
+        )
+
+
+def _buckets(histogram: str) -> str:
+    name, _, matchers = histogram.rstrip("}").partition("{")
+    chosen = ",".join(each for each in (matchers.rstrip(", "), 'resource=~"$resource"') if each)
+    return f"sum by (le) (increase({name.strip()}_bucket{{{chosen}}}[$__rate_interval]))"
 
 
 def _window(metric: MetricCatalogEntry, chosen: str, span: Span) -> Iterator[Query]:

@@ -221,7 +221,7 @@ def _panel(about: About, builder: Builder[dashboard.Panel], queries: Sequence[Qu
     model.title, model.description, model.datasource = about.title, about.description, SOURCE
     model.targets = [_target(query, _letter(index), model.type_val) for index, query in enumerate(queries)]
     if about.empty:
-        assert model.field_config is not None
+        model.field_config = model.field_config or dashboard.FieldConfigSource()
         model.field_config.defaults.no_value = about.empty
     return Panel(model, about.width, about.height)
 

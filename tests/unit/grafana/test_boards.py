@@ -144,3 +144,15 @@ def test_a_teams_interval_gets_a_span_of_its_own(tmp_path: Path) -> None:
     (span,) = (each for each in spans(load_catalog([overlay]).enabled) if each.interval == 90)
     assert (span.variable, span.default) == ("span_90s", "135000")
     assert "${span_90s}ms" in build(load_catalog([overlay]))["dashboards/grace-infra.json"]
+
+
+def test_a_histogram_is_shown_whole_with_its_own_matchers(tmp_path: Path) -> None:
+    overlay = tmp_path / "matched.yaml"
+    series = 'shop_seconds{town="x"}'
+    overlay.write_text(
+        f"metrics:\n  - id: api.latency_p95\n    derive: {{kind: quantile, histogram: '{series}', quantile: 0.95}}\n"
+    )
+    text = build(load_catalog([overlay]))["dashboards/grace-api.json"]
+    assert (
+        'sum by (le) (increase(shop_seconds_bucket{town=\\"x\\",resource=~\\"$resource\\"}[$__rate_interval]))' in text
+    )
