@@ -16,6 +16,7 @@ _FORBIDDEN = (
     "permission denied",
     "noauth",
     "noperm",
+    "no permission",
     "wrongpass",
     "invalid username-password",
     "access_refused",
