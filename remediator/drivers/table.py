@@ -9,6 +9,7 @@ from catalog.model import Verb
 from remediator.drivers.base import Driver
 from remediator.drivers.celery import CeleryDriver
 from remediator.drivers.command import CommandDriver
+from remediator.drivers.compose import ComposeDriver
 from remediator.drivers.docker import DockerDriver
 from remediator.drivers.files import FilesDriver
 from remediator.drivers.governance import GovernanceDriver
@@ -24,6 +25,7 @@ from remediator.drivers.systemd import SystemdDriver
 DRIVERS: Mapping[str, type[Driver]] = {
     "celery": CeleryDriver,
     "command": CommandDriver,
+    "compose": ComposeDriver,
     "docker": DockerDriver,
     "files": FilesDriver,
     "governance": GovernanceDriver,

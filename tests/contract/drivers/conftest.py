@@ -19,6 +19,14 @@ from tests.contract.drivers.rigs.celery import (
     CeleryRig,
     CeleryThrottleRig,
 )
+from tests.contract.drivers.rigs.compose import (
+    ComposePauseRig,
+    ComposeRestartRig,
+    ComposeRig,
+    ComposeStartRig,
+    ComposeStopRig,
+    ComposeThrottleRig,
+)
 from tests.contract.drivers.rigs.docker import (
     DockerPauseRig,
     DockerRestartRig,
@@ -87,6 +95,12 @@ RIGS: Mapping[str, type[Rig]] = {
     "docker-throttle": DockerThrottleRig,
     "docker-start": DockerStartRig,
     "docker-stop": DockerStopRig,
+    "compose-scale": ComposeRig,
+    "compose-restart": ComposeRestartRig,
+    "compose-pause": ComposePauseRig,
+    "compose-throttle": ComposeThrottleRig,
+    "compose-start": ComposeStartRig,
+    "compose-stop": ComposeStopRig,
     "systemd-scale": SystemdRig,
     "systemd-restart": SystemdRestartRig,
     "systemd-throttle": SystemdThrottleRig,

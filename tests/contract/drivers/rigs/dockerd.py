@@ -42,11 +42,10 @@ class Dockerd:
     def url(self) -> str:
         return f"unix://{self.folder}/docker.sock"
 
-    def client(self, *argv: str) -> str:
+    def client(self, *argv: str, program: str = "docker") -> str:
         """What the engine's own client prints: how tests look, without the driver."""
-        done = subprocess.run(
-            ["docker", "--host", self.url, *argv], env=self.programs, capture_output=True, text=True, timeout=60
-        )
+        environment = {**self.programs, "DOCKER_HOST": self.url}
+        done = subprocess.run([program, *argv], env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
