@@ -46,7 +46,7 @@ def version(connection: Connection) -> int:
 
 def _runs_get_leases(connection: Connection) -> None:
     """2: a run that no incident drives is claimed by one replica, as incidents are."""
-    for column in ("owner TEXT", "lease_until FLOAT NOT NULL DEFAULT 0", "fence INTEGER NOT NULL DEFAULT 0"):
+    for column in ("owner TEXT", "lease_until FLOAT NOT NULL DEFAULT '0'", "fence INTEGER NOT NULL DEFAULT '0'"):
         connection.exec_driver_sql(f"ALTER TABLE runs ADD COLUMN {column}")
     for index in schema.runs.indexes | schema.approvals.indexes:
         index.create(connection, checkfirst=True)
