@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from remediator.clock import SystemClock
 from stack import render
 from stack import status as status_module
 from stack.display import display_for
-from stack.doctor import Finding, Setup, examine
+from stack.doctor.examination import TEST_ALERT, examine
+from stack.doctor.setup import Finding, Setup
 from stack.ports import Ports
 from stack.problem import Unusable
 from stack.status import Status
@@ -109,28 +111,36 @@ async def _status(config: GraceConfig) -> Status:
 @click.command()
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder; else .grace.")
 @click.option("--config", type=click.Path(path_type=Path), help="grace.yml; else $GRACE_CONFIG, else ./grace.yml.")
+@click.option("--no-test-alert", is_flag=True, help="Do not send an alert to see whether it arrives.")
+@click.option("--verbose", "-v", is_flag=True, help="Also list the checks that found nothing.")
 @json_option
-def doctor(data: Path | None, config: Path | None, as_json: bool) -> None:
-    """Say what is missing or misconfigured, and how to mend it. Exit code 1 where something is."""
-    findings = asyncio.run(_examined(find_place(config, data, None).config))
+def doctor(data: Path | None, config: Path | None, no_test_alert: bool, verbose: bool, as_json: bool) -> None:
+    """Say what is missing or misconfigured, and how to mend it; nothing where all is right.
+
+    Exits 1 where something is wrong. The test alert goes from Alertmanager to the remediator and is resolved: at full
+    scale that takes half a minute.
+    """
+    without = (TEST_ALERT,) if no_test_alert else ()
+    findings = asyncio.run(_examined(find_place(config, data, None).config, without))
+    wrong = [finding for finding in findings if finding.is_wrong]
     if as_json:
-        click.echo(json.dumps({"findings": [finding.as_json() for finding in findings if finding.is_wrong]}, indent=2))
+        click.echo(json.dumps({"findings": [finding.as_json() for finding in wrong]}, indent=2))
     else:
-        for finding in findings:
-            click.echo(f"{'WRONG' if finding.is_wrong else 'ok   '}  {finding.check:<16}  {finding.problem}".rstrip())
+        for finding in findings if verbose else wrong:
+            click.echo(f"{'WRONG' if finding.is_wrong else 'ok   '}  {finding.check:<11}  {finding.problem}".rstrip())
             if finding.mend:
-                click.echo(f"{'':<25}→ {finding.mend}")
-    if any(finding.is_wrong for finding in findings):
+                click.echo(f"{'':<20}→ {finding.mend}")
+    if wrong:
         raise SystemExit(NOT_RIGHT)
 
 
-async def _examined(config: GraceConfig) -> list[Finding]:
+async def _examined(config: GraceConfig, without: Sequence[str]) -> list[Finding]:
     try:
         catalog, inventory = load_catalog(config.catalog), load_inventory(config.inventory)
     except CatalogError as error:
         raise CannotUse(str(error)) from error
     async with aiohttp.ClientSession() as http:
-        return await examine(Setup(config, catalog, inventory, SystemClock(), http))
+        return await examine(Setup(config, catalog, inventory, SystemClock(), http), without=without)
 
 
 @click.command()

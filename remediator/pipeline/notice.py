@@ -20,8 +20,10 @@ from remediator.pipeline.parts import GOVERNANCE, Parts
 log = structlog.get_logger(__name__)
 
 BATCH = 200
-NEVER_REMEDIATED = frozenset({"GraceMetricStale", "GraceHandling"})
-"""Alerts of our own rules that people are told of, or that only inhibit; no playbook answers them."""
+TEST_ALERT = "GraceDoctor"
+"""The alert by which `grace doctor` sees whether alerts arrive."""
+NEVER_REMEDIATED = frozenset({"GraceMetricStale", "GraceHandling", TEST_ALERT})
+"""Alerts that people are told of, that only inhibit, or that are a test; no playbook answers them."""
 
 
 async def drain(parts: Parts) -> int:

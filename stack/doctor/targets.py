@@ -1,0 +1,74 @@
+"""Can what Grace acts on be reached, and are the packages here that its drivers need?"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Collection
+from importlib.util import find_spec
+
+from catalog.inventory import Target
+from remediator.drivers import DRIVERS, check_inventory
+from remediator.drivers.base import Driver, StepContext, World
+from remediator.drivers.table import EXTRAS
+from remediator.errors import GraceError, Refused
+from stack.doctor.setup import TIMEOUT, Finding, Setup, wrong
+
+
+async def drivers(setup: Setup) -> AsyncIterator[Finding]:
+    """The inventory makes sense, and every driver it names has the packages that it needs."""
+    lacking = {
+        name: extra
+        for name in dict.fromkeys(target.driver for target in setup.inventory.targets.values())
+        if (extra := EXTRAS.get(name)) is not None and find_spec(extra.module) is None
+    }
+    for name, extra in lacking.items():
+        wanted = " ".join(f"'{each}'" for each in extra.requirements)
+        yield wrong(
+            f"the driver {name} needs a Python package that is not installed",
+            f"{sys.executable} -m pip install {wanted}",
+        )
+    for fault in check_inventory(setup.inventory, setup.catalog):
+        place, _, said = fault.partition(": ")
+        if not any(f"{place}.".startswith(f"targets.{each.name}.") for each in _run_by(setup, lacking)):
+            yield wrong(said, f"correct {place} in {setup.config.inventory}")
+
+
+def _run_by(setup: Setup, names: Collection[str]) -> list[Target]:
+    return [target for target in setup.inventory.targets.values() if target.driver in names]
+
+
+async def targets(setup: Setup) -> AsyncIterator[Finding]:
+    """Every target answers its driver."""
+    world = World(clock=setup.clock, http=setup.http, data_dir=setup.config.data_dir)
+    for target in setup.inventory.targets.values():
+        if (kind := DRIVERS.get(target.driver)) is None:
+            continue  # the check of the drivers says so
+        driver = kind(world)
+        try:
+            problem = await _unreachable(driver, target, setup.clock.now())
+        finally:
+            await driver.close()
+        if problem:
+            yield wrong(
+                f"target {target.name}: {problem}", f"start it, or correct targets.{target.name} in inventory.yml"
+            )
+
+
+async def _unreachable(driver: Driver, target: Target, now: float) -> str:
+    """Why no verb's observation succeeds; empty when one does, or when there is nothing to observe."""
+    said = ""
+    context = StepContext(run_id="doctor", step=0, key="doctor:0", started_at=now)
+    for verb in sorted(driver.verbs):
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                await driver.observe(target, verb, context)
+        except Refused:
+            continue  # this verb is not set up for the target
+        except GraceError as error:
+            said = said or str(error)
+        except TimeoutError:
+            said = said or f"it did not answer within {TIMEOUT:g} s"
+        else:
+            return ""
+    return said
