@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from catalog.model import Tier
 from remediator import crash
 from remediator.api import views
+from remediator.api.openapi import document
 from remediator.api.status import Status
 from remediator.api.stream import Stream
 from remediator.auth.requests import identity_of, needs
@@ -526,6 +527,12 @@ async def stream(request: web.Request) -> web.StreamResponse:
     return await request.app[SERVICES].stream.respond(request)
 
 
+@needs(Role.VIEWER, open_on_loopback=True)
+async def describe(_: web.Request) -> web.Response:
+    """This API, as an OpenAPI 3.1 document."""
+    return web.json_response(document(ROUTES))
+
+
 ROUTES: tuple[tuple[str, str, Any], ...] = (
     ("POST", "/api/v1/alerts", post_alerts),
     ("GET", "/api/v1/incidents", list_incidents),
@@ -557,6 +564,7 @@ ROUTES: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/api/v1/audit/export", export_audit),
     ("GET", "/api/v1/status", show_status),
     ("GET", "/api/v1/stream", stream),
+    ("GET", "/api/v1/openapi.json", describe),
     ("GET", "/api/metrics", list_snapshots),
 )
 
