@@ -7,7 +7,14 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from catalog.model import Frozen, Relation
+from catalog.model import Category, Frozen, Relation
+
+CATEGORY_TARGETS: Mapping[Category, str] = {
+    Category.API: "api",
+    Category.EXECUTOR: "workers",
+    Category.LEARNING: "ingestion",
+}
+"""The target that each category's metrics mean; infra metrics mean the one whose `resources` name theirs."""
 
 TARGET_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 
 from pydantic import ValidationError
 
-from catalog.inventory import Inventory, Target
-from catalog.model import Catalog, Relation, Verb
+from catalog.inventory import CATEGORY_TARGETS, Inventory, Target
+from catalog.model import Catalog, Category, PlaybookDefinition, Relation, Verb
 from remediator.drivers.base import Driver
 from remediator.drivers.table import EXTRAS, builtin_driver
 
@@ -30,6 +30,36 @@ def faults(inventory: Inventory, catalog: Catalog, drivers: Mapping[str, type[Dr
         for relation in Relation:
             if relation not in _OWN and (related := target.related(relation)) is not None:
                 yield from _relation(f"{place}.{relation}", related, needed[relation], inventory, drivers)
+
+
+def gaps(inventory: Inventory, catalog: Catalog, drivers: Mapping[str, type[Driver]]) -> Iterator[str]:
+    """What playbooks would do to a target and its driver cannot, as `targets.NAME: …`: no fault, they are denied."""
+    for name, target in inventory.targets.items():
+        driver = drivers.get(target.driver)
+        if driver is None:
+            continue  # a fault, said elsewhere
+        denied: dict[Verb, dict[str, None]] = {}
+        for playbook in _answers(catalog, name, target):
+            for step in playbook.steps:
+                own = step.on is Relation.TARGET and builtin_driver(step.verb) is None
+                if own and step.verb not in driver.verbs:
+                    denied.setdefault(step.verb, {})[playbook.id] = None
+        for verb, playbooks in denied.items():
+            yield f"targets.{name}: {target.driver} cannot {verb}, so {', '.join(playbooks)} will be denied"
+
+
+def _answers(catalog: Catalog, name: str, target: Target) -> Iterator[PlaybookDefinition]:
+    """The playbooks of every metric that means this target, in the catalog's order."""
+    wanted: set[str] = set()
+    for metric in catalog.enabled:
+        of_category = CATEGORY_TARGETS.get(metric.category) == name
+        if of_category or (metric.category is Category.INFRA and target.resources):
+            for responses in (metric.warning, metric.critical):
+                wanted.update(each.name for each in (*responses.high, *responses.low) if each.kind == "playbook")
+    for binding in catalog.bindings:
+        if binding.target == name:
+            wanted.update(binding.playbooks)
+    return (playbook for key, playbook in catalog.playbooks.items() if key in wanted)
 
 
 def _limits(place: str, target: Target) -> Iterator[str]:

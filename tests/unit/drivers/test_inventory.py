@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from catalog.inventory import Inventory, Limits, Target
+from catalog.load import load_catalog
 from catalog.model import Catalog, PlaybookDefinition, PlaybookStep, Relation, Verb
-from remediator.drivers import builtin_driver, check, check_inventory
+from remediator.drivers import builtin_driver, capability_gaps, check, check_inventory
 from remediator.drivers.table import EXTRAS, Extra
 
 HAPROXY = {"socket": "/run/h.sock", "backend": "api", "servers": {"api-1": "api-1"}}
@@ -132,3 +133,18 @@ def test_grace_itself_is_served_by_its_own_drivers() -> None:
         Verb.REPORT: "postmortem",
         Verb.NOTIFY: "notify",
     }
+
+
+def test_what_playbooks_would_do_and_a_driver_cannot_is_told() -> None:
+    shipped = load_catalog(())
+    made = {
+        "api": Target(name="api", driver="process", config=PROCESS),
+        "ingestion": Target(name="ingestion", driver="process", config=PROCESS),
+        "host": Target(name="host", driver="haproxy", config=HAPROXY, resources=("host-1",)),
+        "lb": Target(name="lb", driver="haproxy", config=HAPROXY),
+    }
+    assert capability_gaps(Inventory(targets=made), shipped) == [
+        "targets.ingestion: process cannot throttle, so throttle-learning will be denied",
+        "targets.ingestion: process cannot pause, so stop-ingestion-cycle will be denied",
+        "targets.host: haproxy cannot restart, so restart-workers will be denied",
+    ]
