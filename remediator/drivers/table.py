@@ -16,6 +16,7 @@ from remediator.drivers.governance import GovernanceDriver
 from remediator.drivers.gunicorn import GunicornDriver
 from remediator.drivers.haproxy import HAProxyDriver
 from remediator.drivers.http import HttpDriver
+from remediator.drivers.kubernetes import KubernetesDriver
 from remediator.drivers.notify import NotifyDriver
 from remediator.drivers.postmortem import PostmortemDriver
 from remediator.drivers.process import ProcessDriver
@@ -32,6 +33,7 @@ DRIVERS: Mapping[str, type[Driver]] = {
     "gunicorn": GunicornDriver,
     "haproxy": HAProxyDriver,
     "http": HttpDriver,
+    "kubernetes": KubernetesDriver,
     "notify": NotifyDriver,
     "postmortem": PostmortemDriver,
     "process": ProcessDriver,
@@ -54,6 +56,7 @@ EXTRAS: Mapping[str, Extra] = {
     "celery": Extra("celery", ("celery[redis]>=5.5",)),
     "compose": Extra("aiodocker", ("aiodocker>=0.27",)),
     "docker": Extra("aiodocker", ("aiodocker>=0.27",)),
+    "kubernetes": Extra("kubernetes_asyncio", ("kubernetes-asyncio>=32",)),
     "systemd": Extra("dbus_fast", ("dbus-fast>=5",)),
 }
 

@@ -43,6 +43,16 @@ from tests.contract.drivers.rigs.gunicorn import (
 )
 from tests.contract.drivers.rigs.haproxy import HAProxyRig
 from tests.contract.drivers.rigs.http import HttpPauseRig, HttpRestartRig, HttpRig, HttpRunRig, HttpThrottleRig
+from tests.contract.drivers.rigs.kubernetes import (
+    KubernetesCronRig,
+    KubernetesDaemonRestartRig,
+    KubernetesNodeRig,
+    KubernetesPauseRig,
+    KubernetesRestartRig,
+    KubernetesRig,
+    KubernetesStartRig,
+    KubernetesStopRig,
+)
 from tests.contract.drivers.rigs.local import (
     CeilingRig,
     CommandRig,
@@ -106,6 +116,14 @@ RIGS: Mapping[str, type[Rig]] = {
     "systemd-throttle": SystemdThrottleRig,
     "systemd-start": SystemdStartRig,
     "systemd-stop": SystemdStopRig,
+    "kubernetes-scale": KubernetesRig,
+    "kubernetes-start": KubernetesStartRig,
+    "kubernetes-stop": KubernetesStopRig,
+    "kubernetes-pause": KubernetesPauseRig,
+    "kubernetes-restart": KubernetesRestartRig,
+    "kubernetes-daemons-restart": KubernetesDaemonRestartRig,
+    "kubernetes-cron-pause": KubernetesCronRig,
+    "kubernetes-node-pause": KubernetesNodeRig,
     "command-run": CommandRig,
     "files-reclaim": FilesRig,
     "governance-strictness": GovernanceRig,
