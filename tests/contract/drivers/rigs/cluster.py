@@ -271,8 +271,9 @@ class FakeCluster:
 
     def _autoscale(self, scaler: Json) -> None:
         """An autoscaler sets what it holds right, whoever else set something."""
-        name = scaler["spec"]["scaleTargetRef"]["name"]
-        made = self.objects.get(("deployments", name))
+        reference = scaler["spec"]["scaleTargetRef"]
+        name = reference["name"]
+        made = self.objects.get(("deployments", name)) if reference["kind"] == "Deployment" else None
         if made is not None and made["spec"]["replicas"]:
             self.change("deployments", name, replicas=scaler["spec"]["minReplicas"])
 
