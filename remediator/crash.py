@@ -1,7 +1,7 @@
 """Named points at which a test may kill this process, to prove that nothing is lost and nothing is done twice.
 
 `GRACE_CRASH_AT=after_intent` makes the process send itself SIGKILL when it gets there; without it a point costs one
-comparison. `GRACE_CRASH_AT=after_intent:2` means the second time.
+comparison. `GRACE_CRASH_AT=after_intent:2` means the second time, `after_intent:1:SIGSTOP` another signal.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 
-_NAME, _, _COUNT = os.environ.get("GRACE_CRASH_AT", "").partition(":")
+_NAME, _COUNT, _SIGNAL = (*os.environ.get("GRACE_CRASH_AT", "").split(":"), "", "")[:3]
 _left = int(_COUNT or 1)
 
 POINTS = (
@@ -30,5 +30,5 @@ def point(name: str) -> None:
     if name != _NAME:
         return
     _left -= 1
-    if _left <= 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if _left == 0:
+        os.kill(os.getpid(), signal.Signals[_SIGNAL or "SIGKILL"])

@@ -33,9 +33,10 @@ class LedgerTokens:
     async def find(self, digest: str) -> Identity | None:
         """Whose active token has this digest. Raises LedgerUnavailable when the ledger cannot say."""
         async with self._reading:
-            stale = self._ledger.shared and time.monotonic() - self._read_at > FRESH
             active = self._active
-            if active is None or stale:
+            # One that is not known may just have been added elsewhere.
+            limit = FRESH if active is not None and digest in active else FRESH / 10
+            if active is None or (self._ledger.shared and time.monotonic() - self._read_at > limit):
                 began, changes = time.monotonic(), self._changes
                 active = await self._ledger.read(_active)
                 # What was read while a token was being changed may be of before that.
