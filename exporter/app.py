@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
@@ -21,8 +19,9 @@ from exporter.collectors.base import Collector, CollectorConfig, Setting
 from exporter.collectors.events import EventsCollector
 from exporter.config import Loaded
 from exporter.exposition import Format
-from exporter.families import vocabulary_families
+from exporter.families import Family, vocabulary_families
 from exporter.intake import Intake
+from exporter.listener import Listener
 from exporter.process import OwnMetrics, Reloads
 from exporter.schedule import Schedule
 from exporter.snapshot import Snapshot
@@ -40,26 +39,6 @@ TURN = 0.0005
 
 LINGERING = 2.0
 """Seconds in which what a refused sender still sends is read and dropped, so that it hears the refusal."""
-
-
-class ListenError(Exception):
-    """The address cannot be listened on; says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen. An empty host is every interface."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """From `HOST:PORT`, `[V6]:PORT` or `:PORT`. Raises ValueError."""
-        host, colon, port = text.rpartition(":")
-        if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
-            raise ValueError(f"{text!r} is not an address; write it like 127.0.0.1:9781 or [::1]:9781")
-        return cls(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 class Exporter:
@@ -104,9 +83,9 @@ class Exporter:
                 collectors[config.name] = COLLECTORS[config.collector](config, loaded.setting)
         return collectors
 
-    def pages(self, telemetry_path: str) -> Pages:
-        """The web pages over what is collected."""
-        own = OwnMetrics(self.reloads, self._intake.counts.families)
+    def pages(self, telemetry_path: str, more: Callable[[], list[Family]] = list) -> Pages:
+        """The web pages over what is collected; `more` is exposed too."""
+        own = OwnMetrics(self.reloads, lambda: [*self._intake.counts.families(), *more()])
         return Pages(self.snapshot, own, self.reload, lambda: sorted(self._configs), telemetry_path, self._intake)
 
     def _event_takers(self) -> list[EventsCollector]:
@@ -127,7 +106,7 @@ class Exporter:
         await self._schedule.stop()
 
 
-async def serve(load: Callable[[], Loaded], address: Address, telemetry_path: str) -> None:
+async def serve(load: Callable[[], Loaded], listener: Listener, telemetry_path: str) -> None:
     """Collect and answer until SIGTERM or SIGINT; SIGHUP reloads.
 
     Raises CatalogError when the first configuration is not accepted, ListenError when the address cannot be had.
@@ -135,31 +114,28 @@ async def serve(load: Callable[[], Loaded], address: Address, telemetry_path: st
     # A scrape takes several turns of the loop, and waits for collecting threads before each: let them give way sooner.
     sys.setswitchinterval(TURN)
     exporter = Exporter(load)
-    runner = web.AppRunner(
-        exporter.pages(telemetry_path).app(), access_log=None, shutdown_timeout=2.0, lingering_time=LINGERING
-    )
+    app = exporter.pages(telemetry_path, listener.reloads.families).app()
+    listener.door.guard(app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, lingering_time=LINGERING)
     await runner.setup()
-    stop, reloading = _signals(exporter)
+    stop, asked = _signals()
+    tasks: list[asyncio.Task[None]] = []
     try:
         await exporter.reload()
-        await _listen(runner, address)
-        log.info("listening", address=f"{address.host or '*'}:{address.port}", probes=len(exporter.snapshot.states))
+        await listener.start(runner)
+        tasks.append(asyncio.create_task(_reload_whenever(asked, exporter), name="reload on SIGHUP"))
+        tasks.append(asyncio.create_task(listener.follow(), name="follow the web configuration"))
+        log.info("listening", address=str(listener.address), probes=len(exporter.snapshot.states))
         await stop.wait()
     finally:
-        reloading.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reloading
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await exporter.stop()
         await runner.cleanup()
+        listener.close()
     log.info("stopped")
-
-
-async def _listen(runner: web.AppRunner, address: Address) -> None:
-    try:
-        await web.TCPSite(runner, address.host or None, address.port).start()
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise ListenError(f"cannot listen on {address.host or '*'}:{address.port}: {reason}") from error
 
 
 def _set_apart() -> None:
@@ -169,13 +145,14 @@ def _set_apart() -> None:
     gc.freeze()
 
 
-def _signals(exporter: Exporter) -> tuple[asyncio.Event, asyncio.Task[None]]:
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Set when the process is told to stop, and whenever it is told to reload."""
     loop = asyncio.get_running_loop()
     stop, reload = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    return stop, asyncio.create_task(_reload_whenever(reload, exporter), name="reload on SIGHUP")
+    return stop, reload
 
 
 async def _reload_whenever(asked: asyncio.Event, exporter: Exporter) -> None:

@@ -12,14 +12,21 @@ import click
 from catalog.fault import CatalogError
 from catalog.load import config_path
 from exporter import log
-from exporter.app import Address, Exporter, ListenError, serve
+from exporter.app import Exporter, serve
 from exporter.config import Loaded, load
+from exporter.listener import Address, Listener, ListenError
 
 
 @click.command()
 @click.option("--config", "config", type=click.Path(path_type=Path), help="grace.yml; else $GRACE_CONFIG, ./grace.yml.")
 @click.option("--web.listen-address", "listen_address", default="127.0.0.1:9781", show_default=True)
 @click.option("--web.telemetry-path", "telemetry_path", default="/metrics", show_default=True)
+@click.option(
+    "--web.config.file",
+    "web_config",
+    type=click.Path(path_type=Path),
+    help="TLS, client certificates and users, as Prometheus' exporters take them; read again when it changes.",
+)
 @click.option("--once", is_flag=True, help="Collect a single time, print it, and end.")
 @click.option("--check-config", is_flag=True, help="Only say whether the configuration is right.")
 @click.option(
@@ -30,7 +37,13 @@ from exporter.config import Loaded, load
     show_default=True,
 )
 def exporter(
-    config: Path | None, listen_address: str, telemetry_path: str, once: bool, check_config: bool, log_level: str
+    config: Path | None,
+    listen_address: str,
+    telemetry_path: str,
+    web_config: Path | None,
+    once: bool,
+    check_config: bool,
+    log_level: str,
 ) -> None:
     """Measure what the catalog names, and expose it to Prometheus."""
     log.configure(log_level)
@@ -39,12 +52,13 @@ def exporter(
         address = Address.parse(listen_address)
         if not telemetry_path.startswith("/"):
             raise ValueError("the telemetry path begins with /")
+        listener = Listener(address, web_config)
         if check_config:
             click.echo(f"{len(read().exporter.collectors)} collectors, no fault")
         elif once:
             click.echo(asyncio.run(_once(read)), nl=False)
         else:
-            asyncio.run(serve(read, address, telemetry_path))
+            asyncio.run(serve(read, listener, telemetry_path))
     except (CatalogError, ListenError, ValueError) as error:
         click.echo(f"grace exporter: {error}", err=True)
         sys.exit(2)

@@ -15,8 +15,9 @@ from exporter.families import Family, Kind, Sample, family, labels_of
 
 @dataclass(slots=True)
 class Reloads:
-    """How the last reading of the configuration went, and when (epoch seconds) one last succeeded."""
+    """How the last reading of a configuration went, and when (epoch seconds) one last succeeded."""
 
+    what: str = "config"
     successful: bool = True
     at: float = 0.0
 
@@ -24,12 +25,12 @@ class Reloads:
         """Two gauges, named as Prometheus names its own."""
         return [
             family(
-                "grace_exporter_config_last_reload_successful",
+                f"grace_exporter_{self.what}_last_reload_successful",
                 [Sample((), float(self.successful))],
                 help_text="Whether the configuration was accepted when it was last read.",
             ),
             family(
-                "grace_exporter_config_last_reload_success_timestamp_seconds",
+                f"grace_exporter_{self.what}_last_reload_success_timestamp_seconds",
                 [Sample((), self.at)],
                 help_text="When a configuration was last accepted.",
             ),

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from catalog.fault import CatalogError
-from exporter.app import Address
 from exporter.collectors.sql import SqlConfig
 from exporter.config import load
+from exporter.listener import Address
 
 
 def written(folder: Path, exporter: str, grace: str = "") -> Path:

@@ -32,7 +32,7 @@ class World:
         self.snapshot.expect([(KEY, PROBE)])
         self.fault: CatalogError | None = None
         self.reloaded = 0
-        pages = Pages(self.snapshot, OwnMetrics(Reloads(True, clock())), self.reload, lambda: ["hosts"], "/metrics")
+        pages = Pages(self.snapshot, OwnMetrics(Reloads(at=clock())), self.reload, lambda: ["hosts"], "/metrics")
         self.client = TestClient(TestServer(pages.app()), auto_decompress=True)
 
     async def reload(self) -> None:
