@@ -41,6 +41,22 @@ class PackagesError(Exception):
     """The packages cannot be had here; the message says why, in one line."""
 
 
+def sources_of(suite: str, system: Path = Path("/etc/apt")) -> str:
+    """apt's lines for another suite of this distribution, on the mirrors that the machine's own lists name.
+
+    Raises PackagesError when its lists name no Debian mirror.
+    """
+    mirrors: list[str] = []
+    for path in sorted([system / "sources.list", *(system / "sources.list.d").glob("*")]):
+        if path.is_file():
+            text = "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+            mirrors += re.findall(r"[a-z]+://[^\s\]]+/debian/?(?=\s|$)", text)
+    if not mirrors:
+        raise PackagesError(f"{system} names no Debian mirror, so the suite {suite} cannot be had")
+    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    return "".join(f"deb [signed-by={keys}] {mirror} {suite} main\n" for mirror in dict.fromkeys(mirrors))
+
+
 @contextlib.contextmanager
 def locked(folder: Path, report: Report) -> Iterator[None]:
     """Holds the folder's lock: of two processes that unpack at once, one waits and then finds the work done."""
@@ -58,9 +74,14 @@ def locked(folder: Path, report: Report) -> Iterator[None]:
 
 
 class PackageFolder:
-    """Unpacks packages below one folder. Call it inside `locked(folder)`."""
+    """Unpacks packages below one folder. Call it inside `locked(folder)`.
 
-    def __init__(self, folder: Path, report: Report) -> None:
+    With `suite` they come from that suite of the distribution (`trixie`, `forky`) instead of the installed one, from
+    the mirrors that this machine already uses.
+    """
+
+    def __init__(self, folder: Path, report: Report, suite: str | None = None) -> None:
+        self._suite = suite
         self._folder = folder.resolve()
         self._report = report
         self._settings = self._folder / "apt" / "apt.conf"
@@ -127,7 +148,11 @@ class PackageFolder:
         apt = self._settings.parent
         for part in ("state/lists/partial", "cache/archives/partial", "log"):
             (apt / part).mkdir(parents=True, exist_ok=True)
-        self._settings.write_text(_SETTINGS.format(apt=apt), encoding="utf-8")
+        settings = _SETTINGS.format(apt=apt)
+        if self._suite is not None:
+            (apt / "sources.list").write_text(sources_of(self._suite), encoding="utf-8")
+            settings += f'Dir::Etc::sourcelist "{apt}/sources.list";\nDir::Etc::sourceparts "-";\n'
+        self._settings.write_text(settings, encoding="utf-8")
         self._report("reading the distribution's package lists")
         self._run(["apt-get", "-c", str(self._settings), "-qq", "update"])
         self._updated = True

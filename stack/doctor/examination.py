@@ -39,7 +39,11 @@ async def examine(setup: Setup, *, without: Collection[str] = ()) -> list[Findin
     """
     chosen = {name: check for name, check in CHECKS.items() if name not in without}
     answers = await asyncio.gather(*(_run(name, check, setup) for name, check in chosen.items()))
-    return [finding for answer in answers for finding in answer]
+    # A service that is away stops many checks; it is said once.
+    told: dict[tuple[str, str], Finding] = {}
+    for finding in (finding for answer in answers for finding in answer):
+        told.setdefault((finding.problem, finding.mend) if finding.is_wrong else (finding.check, ""), finding)
+    return list(told.values())
 
 
 async def _run(name: str, check: Check, setup: Setup) -> list[Finding]:
