@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from stack.packages import PackageFolder, locked
 from stack.tools import REQUIREMENTS, Tool, find_all
 
+NEWER_SUITE = "forky"
+"""Of Debian: the one with Prometheus 3.x and Alertmanager 0.33."""
 TOOLS_FOLDER = Path(__file__).parent.parent / ".grace" / "tools"
 
 
@@ -22,6 +25,24 @@ def tools() -> Iterator[Mapping[str, Tool]]:
     yield find_all(REQUIREMENTS, Path(os.environ["GRACE_TOOLS"]), print)
     if before is None:
         del os.environ["GRACE_TOOLS"]
+
+
+@pytest.fixture(scope="session")
+def newer_tools(tools: Mapping[str, Tool]) -> Mapping[str, Path]:
+    """Prometheus, promtool, Alertmanager and amtool of the distribution's next suite (Prometheus 3.x)."""
+    folder = Path(os.environ["GRACE_TOOLS"]).parent / "tools-newer"
+    packages = {
+        "prometheus": "prometheus",
+        "promtool": "promtool",
+        "alertmanager": "prometheus-alertmanager",
+        "amtool": "prometheus-alertmanager",
+    }
+    with locked(folder, print):
+        roots = {path.name.split("_")[0]: path for path in (folder / "packages").glob("*")}
+        if not set(packages.values()) <= set(roots):
+            roots = PackageFolder(folder, print, NEWER_SUITE).unpack(sorted(set(packages.values())))
+    names = {"alertmanager": "prometheus-alertmanager"}
+    return {name: roots[package] / "usr" / "bin" / names.get(name, name) for name, package in packages.items()}
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -193,13 +192,9 @@ def serve(
 
 @pytest.fixture(scope="session", params=["installed", "newer"])
 def both_lines(request: pytest.FixtureRequest) -> Mapping[str, Path]:
-    """promtool and amtool of the line that is installed, and of the 3.x line where $GRACE_TOOLS_NEWER has it."""
+    """promtool and amtool of both lines that the rules are for: Prometheus 2.42 and 3.x."""
     if request.param == "installed":
         tools = request.getfixturevalue("tools")
         return {name: tools[name].path for name in ("promtool", "amtool")}
-    folder = os.environ.get("GRACE_TOOLS_NEWER")
-    if not folder:
-        pytest.skip(
-            "a second line of Prometheus is tried where $GRACE_TOOLS_NEWER names a folder with usr/bin/promtool"
-        )
-    return {name: Path(folder) / "usr" / "bin" / name for name in ("promtool", "amtool")}
+    newer = request.getfixturevalue("newer_tools")
+    return {name: newer[name] for name in ("promtool", "amtool")}
