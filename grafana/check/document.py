@@ -149,7 +149,10 @@ def parse(value: Any, file: str) -> Dashboard:
         since=_text(time.get("from")) or "now-6h",
         until=_text(time.get("to")) or "now",
         panels=tuple(_panels(value)),
-        variables=tuple(_variable(each) for each in _mappings(_mapping(value.get("templating")).get("list"))),
+        variables=(
+            *(_input(each) for each in _mappings(value.get("__inputs"))),
+            *(_variable(each) for each in _mappings(_mapping(value.get("templating")).get("list"))),
+        ),
         annotations=tuple(_annotation(each) for each in _mappings(_mapping(value.get("annotations")).get("list"))),
     )
 
@@ -247,6 +250,13 @@ def _variable(value: Mapping[str, Any]) -> Variable:
         all_value=_text(value.get("allValue")),
         regex=_text(value.get("regex")),
     )
+
+
+def _input(value: Mapping[str, Any]) -> Variable:
+    """A place in a dashboard exported for sharing, which Grafana fills when it is imported."""
+    kind = "datasource" if value.get("type") == "datasource" else "constant"
+    query = value.get("pluginId") if kind == "datasource" else value.get("value")
+    return Variable(_text(value.get("name")), kind, _text(query), None, (), (), many=False, all_value="", regex="")
 
 
 def _annotation(value: Mapping[str, Any]) -> Annotation:

@@ -74,6 +74,20 @@ def test_panels_overlap_only_on_the_same_grid() -> None:
     assert [str(each) for each in shape.findings(over)] == ["x “d”: it lies over “c” [panels-overlap]"]
 
 
+def test_a_dashboard_exported_for_sharing_has_inputs() -> None:
+    panel = {"title": "a", "description": "a", "type": "graph", "datasource": "${DS_MINE}"}
+    panel["targets"] = [{"refId": "A", "expr": 'up{job="${VAR_JOB}"}'}]
+    inputs = [
+        {"name": "DS_MINE", "type": "datasource", "pluginId": "prometheus"},
+        {"name": "VAR_JOB", "type": "constant", "value": "shop"},
+    ]
+    value = {"uid": "u", "title": "t", "description": "d", "panels": [panel], "__inputs": inputs}
+    assert list(shape.findings(parse(value, "x"))) == []
+    assert len(list(queries(parse(value, "x")))) == 1
+    del value["__inputs"]
+    assert {str(each.rule) for each in shape.findings(parse(value, "x"))} == {"variable-undefined"}
+
+
 def test_queries_of_other_data_sources_are_left_alone() -> None:
     def panel(source: Any, expr: str = "x y z", **more: Any) -> dict[str, Any]:
         return {"type": "graph", "targets": [{"refId": "A", "expr": expr, "datasource": source, **more}]}
