@@ -65,7 +65,7 @@ CATALOG = load_catalog()
 def test_a_fake_alert_is_the_generated_rules_alert(metric_id: str, severity: Severity) -> None:
     metric = CATALOG.metrics[metric_id]
     resource = usual_resource(metric)
-    rules = yaml.safe_load((ROOT / "rules" / "generated" / f"{metric.category}.yml").read_text())
+    rules = yaml.safe_load((ROOT / "rules" / "generated" / f"{metric_id}.yml").read_text())
     (rule,) = (
         rule
         for group in rules["groups"]
