@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from catalog.inventory import Inventory
+from catalog.inventory import CATEGORY_TARGETS, Inventory
 from catalog.model import Band, Catalog, Category, MetricCatalogEntry
 from remediator.ledger import alerts, incidents
 from remediator.ledger.alerts import Notice
@@ -43,7 +43,7 @@ def target_of(catalog: Catalog, inventory: Inventory, metric: MetricCatalogEntry
         return found[0].name if len(found) == 1 else None
     if metric.category is Category.AUTONOMY:
         return GOVERNANCE.name
-    name = {Category.API: "api", Category.EXECUTOR: "workers", Category.LEARNING: "ingestion"}[metric.category]
+    name = CATEGORY_TARGETS[metric.category]
     return name if name in inventory.targets else None
 
 

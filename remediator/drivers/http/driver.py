@@ -36,7 +36,7 @@ class HttpDriver:
         setting = _setting(target, verb)
         if isinstance(setting, Run):
             return _report(setting, context).as_state()
-        read = await self._service(target, context).read(setting.read)
+        read = await self._service(target, verb, context).read(setting.read)
         if isinstance(setting, Restart):
             return {"born": _moment(target.name, read)}
         if isinstance(setting, Pause):
@@ -62,7 +62,7 @@ class HttpDriver:
         return {"younger_than": context.started_at}
 
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
-        setting, service = _setting(target, verb), self._service(target, context)
+        setting, service = _setting(target, verb), self._service(target, verb, context)
         if isinstance(setting, Run):
             await _run(setting, service, desired, context)
             return
@@ -112,10 +112,10 @@ class HttpDriver:
     async def close(self) -> None:
         return None
 
-    def _service(self, target: Target, context: StepContext) -> Service:
+    def _service(self, target: Target, verb: Verb, context: StepContext) -> Service:
         config = HttpConfig.model_validate(target.config)
-        # A third: the step reads, writes and reads back.
-        timeout = min(config.timeout, target.step_timeout / (1 if config.run else 3))
+        # All but a job read, write and read back.
+        timeout = min(config.timeout, target.step_timeout / (1 if verb is Verb.RUN else 3))
         return Service(self._world.http, config, timeout, context.key)
 
 

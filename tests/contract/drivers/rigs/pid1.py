@@ -87,10 +87,12 @@ class Machine:
 
     def systemctl(self, *argv: str, check: bool = True) -> str:
         """What its own tool prints: how tests look, without the driver."""
-        done = subprocess.run(
-            ["nsenter", "--target", str(self.leader), "--all", "systemctl", *argv],
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+        return self.inside("systemctl", *argv, check=check)
+
+    def inside(self, *argv: str, check: bool = True) -> str:
+        """What a program prints that is run inside."""
+        inside = ["nsenter", "--target", str(self.leader), "--all", *argv]
+        done = subprocess.run(inside, capture_output=True, text=True, timeout=60)
         assert not check or done.returncode == 0, done.stderr
         return done.stdout
 
