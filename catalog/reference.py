@@ -20,6 +20,7 @@ from catalog.explain import (
 )
 from catalog.model import Catalog, Category, MetricCatalogEntry, PlaybookDefinition, Response, Responses
 from catalog.policy import Policy
+from catalog.proven import PROVEN
 
 _MARK = "<!-- DO NOT EDIT: generated from catalog/entries by `grace catalog reference`. -->"
 
@@ -130,10 +131,30 @@ def _playbooks(catalog: Catalog, policy: Policy) -> str:
                 for playbook in catalog.playbooks.values()
             ],
         ),
+        *_platforms(catalog),
     ]
     for playbook in catalog.playbooks.values():
         lines += ["", *_playbook(playbook, catalog, policy)]
     return "\n".join(lines) + "\n"
+
+
+def _platforms(catalog: Catalog) -> Iterator[str]:
+    """Playbook × driver. Those that act on Grace itself need no platform."""
+    drivers = sorted({driver for kinds in PROVEN.values() for driver in kinds})
+    rows = [
+        (f"[{name}](#{anchor(name)})", *("✓" if driver in PROVEN[name] else "" for driver in drivers))
+        for name in catalog.playbooks
+        if name in PROVEN
+    ]
+    if not rows:
+        return
+    yield ""
+    yield "## Platforms"
+    yield ""
+    yield "A tick where a test runs the playbook on the platform itself, reads its effect from there, and undoes what can"
+    yield "be undone. Kubernetes alone is an API server of the tests' own, as strict as the real one in what Grace asks."
+    yield ""
+    yield from _table(("playbook", *(f"`{driver}`" for driver in drivers)), rows)
 
 
 def _playbook(playbook: PlaybookDefinition, catalog: Catalog, policy: Policy) -> Iterator[str]:
