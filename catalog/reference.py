@@ -151,8 +151,8 @@ def _platforms(catalog: Catalog) -> Iterator[str]:
     yield ""
     yield "## Platforms"
     yield ""
-    yield "A tick where a test runs the playbook on the platform itself, reads its effect from there, and undoes what can"
-    yield "be undone. Kubernetes alone is an API server of the tests' own, as strict as the real one in what Grace asks."
+    yield "A tick where a test runs the playbook on the platform itself, reads its effect from there, and undoes what"
+    yield "can be undone. Kubernetes alone is an API server of the tests' own, as strict as the real one."
     yield ""
     yield from _table(("playbook", *(f"`{driver}`" for driver in drivers)), rows)
 
