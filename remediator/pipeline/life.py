@@ -26,6 +26,7 @@ from remediator.pipeline.decide import Judged, approvals_given, judge, reasons_o
 from remediator.pipeline.look import Look, healed, look, precondition, shown, since, summary, verify_time
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.plan import Unplannable, candidates, records_of, render
+from remediator.pipeline.subject import subject_of
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ SLOWEST_POLL = 30.0
 
 async def advance(parts: Parts, incident: Incident) -> None:
     """Do what the incident's state asks for. Raises LeaseLost when the claim is gone."""
-    metric = parts.catalog.metrics.get(incident.metric_id)
+    metric = subject_of(parts.catalog, incident.metric_id, incident.labels)
     if metric is None:
         await _escalate(parts, incident, f"the catalog no longer knows {incident.metric_id}")
         return

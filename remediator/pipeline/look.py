@@ -10,6 +10,7 @@ from catalog.model import Band, MetricCatalogEntry
 from remediator.errors import GraceError, Permanent
 from remediator.governance.facts import Evidence, Precondition
 from remediator.pipeline.parts import Parts
+from remediator.pipeline.subject import BoundAlert, measurements
 from remediator.prometheus import Measurement, duration, selector
 
 FRESH = 2.5
@@ -41,7 +42,8 @@ class Look:
 async def look(parts: Parts, metric: MetricCatalogEntry, resource: str, band: Band) -> Look:
     """The evidence for `band` now. Never raises: what cannot be asked is `unreachable`, with the reason in `note`.
 
-    Critical rests on the last three measurements, warning on the window (the alert's own rule must say so too).
+    Critical rests on the last three measurements, warning on the window (the alert's own rule must say so too); a
+    bound alert, whose window is not ours, on its last three.
     Under `evidence: trust_alert` the alert's word stands in for what Prometheus does not confirm.
     """
     seen = await _asked(parts, metric, resource, band)
@@ -53,20 +55,21 @@ async def look(parts: Parts, metric: MetricCatalogEntry, resource: str, band: Ba
 async def _asked(parts: Parts, metric: MetricCatalogEntry, resource: str, band: Band) -> Look:
     now = parts.clock.now()
     try:
-        measured = await parts.prometheus.measurements(
-            metric.id, resource, now - max(metric.window, 3.5 * metric.interval), now
-        )
+        measured = await measurements(parts, metric, resource, now - max(metric.window, 3.5 * metric.interval), now)
         severity = await _severity(parts, metric, resource)
     except GraceError as error:
         return Look(Evidence.UNREACHABLE, 0.0, (), None, f"Prometheus could not be asked: {error}", {})
     snapshot = summary(metric, measured)
+    if isinstance(metric, BoundAlert) and metric.verify is None:
+        return Look(Evidence.ABSENT, 0.0, (), None, "its binding has no verify expression, so nothing confirms it", {})
     if not measured or measured[-1].at < now - FRESH * metric.interval:
         age = f"the newest is {now - measured[-1].at:.0f} s old" if measured else "there is none"
         return Look(Evidence.UNREACHABLE, 0.0, measured, None, f"no fresh measurement of {metric.id}: {age}", snapshot)
     newest = measured[-NEEDED:]
-    basis = newest if band is Band.CRITICAL else measured
+    by_newest = band is Band.CRITICAL or isinstance(metric, BoundAlert)
+    basis = newest if by_newest else measured
     inside = sum(1 for each in basis if each.band is not None and each.band.rank >= band.rank)
-    share = inside / max(len(basis), NEEDED if band is Band.CRITICAL else 1)
+    share = inside / max(len(basis), NEEDED if by_newest else 1)
     lately = any(each.band is not None and each.band.rank >= band.rank for each in newest)
     confirmed = lately and severity >= band.rank
     side = metric.bands.side(people_value(metric, measured[-1].value))
@@ -78,7 +81,7 @@ async def _asked(parts: Parts, metric: MetricCatalogEntry, resource: str, band: 
 async def since(parts: Parts, metric: MetricCatalogEntry, resource: str, moment: float) -> tuple[Measurement, ...]:
     """Measurements after a moment, oldest first. Raises Transient or Permanent."""
     now = parts.clock.now()
-    return await parts.prometheus.measurements(metric.id, resource, moment + 0.001, now)
+    return await measurements(parts, metric, resource, moment + 0.001, now)
 
 
 def healed(metric: MetricCatalogEntry, measured: Sequence[Measurement], opened: Band) -> bool:
@@ -144,7 +147,9 @@ async def precondition(parts: Parts, query: str | None) -> Precondition:
 
 
 async def _severity(parts: Parts, metric: MetricCatalogEntry, resource: str) -> int:
-    """What the metric's own alert rule says now: 0 nothing, 1 warning, 2 critical."""
+    """What the metric's own alert rule says now: 0 nothing, 1 warning, 2 critical. A bound alert's rule is not ours."""
+    if isinstance(metric, BoundAlert):
+        return Band.CRITICAL.rank
     series = selector("resource:grace_alert:severity", metric_id=metric.id, resource=resource)
     found = await parts.prometheus.instant(f"last_over_time({series}[{duration(1.5 * metric.interval)}])")
     if len(found) > 1:

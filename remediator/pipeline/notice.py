@@ -5,6 +5,7 @@ An alert is a hint. Its labels are lookup keys and nothing else: a metric of the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from remediator.ledger.alerts import Notice
 from remediator.ledger.engine import Tx
 from remediator.model import IncidentState
 from remediator.pipeline.parts import GOVERNANCE, Parts
+from remediator.pipeline.subject import BOUND, binding_of, bound_id, bound_resource
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +49,41 @@ def target_of(catalog: Catalog, inventory: Inventory, metric: MetricCatalogEntry
     return name if name in inventory.targets else None
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an alert is about, once its labels were looked up."""
+
+    metric_id: str
+    resource: str
+    category: str
+    band: Band
+    target: str | None
+
+
+def _about(parts: Parts, notice: Notice) -> About | None:
+    """A metric of the catalog, or a bound alert; None for what no playbook answers."""
+    labels = notice.labels
+    band = _band(labels.get("severity"))
+    metric = parts.catalog.metrics.get(labels.get("metric_id", ""))
+    resource = labels.get("resource", "")
+    if metric is not None:
+        if not resource or band is None or labels.get("alertname") in NEVER_REMEDIATED:
+            return None
+        target = target_of(parts.catalog, parts.inventory, metric, resource)
+        return About(metric.id, resource, metric.category.value, band, target)
+    binding = binding_of(parts.catalog, labels)
+    if binding is None:
+        return None
+    return About(
+        bound_id(labels),
+        bound_resource(labels, notice.fingerprint),
+        BOUND,
+        # Teams have words of their own for severity; what is not called critical is treated as a warning.
+        band or Band.WARNING,
+        binding.target,
+    )
+
+
 def _apply_batch(tx: Tx, parts: Parts) -> int:
     waiting = alerts.unhandled(tx, BATCH)
     for notice in waiting:
@@ -59,18 +96,17 @@ def _apply_batch(tx: Tx, parts: Parts) -> int:
 
 def _apply(tx: Tx, parts: Parts, notice: Notice) -> str | None:
     labels = notice.labels
-    metric = parts.catalog.metrics.get(labels.get("metric_id", ""))
-    resource = labels.get("resource", "")
-    band = _band(labels.get("severity"))
-    if metric is None or not resource or band is None or labels.get("alertname") in NEVER_REMEDIATED:
+    about = _about(parts, notice)
+    if about is None:
         _record(tx, notice, None, "no playbook answers this alert")
         return None
+    band = about.band
     stale = notice.status == "firing" and alerts.latest_status(tx, notice.fingerprint) == ("resolved", notice.starts_at)
     if stale:
         # Delivered out of order: its own resolved came first. The reconciler asks Alertmanager whether it is real.
         _record(tx, notice, None, "older than its own resolved")
         return None
-    incident = incidents.open_one(tx.connection, metric.id, resource)
+    incident = incidents.open_one(tx.connection, about.metric_id, about.resource)
     if notice.status == "resolved":
         if incident is not None:
             firing = {key: value for key, value in incident.firing.items() if key != notice.fingerprint}
@@ -84,18 +120,23 @@ def _apply(tx: Tx, parts: Parts, notice: Notice) -> str | None:
     if incident is None:
         incident_id = incidents.open_new(
             tx,
-            metric_id=metric.id,
-            resource=resource,
-            category=metric.category.value,
+            metric_id=about.metric_id,
+            resource=about.resource,
+            category=about.category,
             band=band,
-            target=target_of(parts.catalog, parts.inventory, metric, resource),
+            target=about.target,
             firing={notice.fingerprint: band.value},
             labels=labels,
         )
         _record(tx, notice, incident_id, "opens an incident")
         tx.record(
             "incident_opened",
-            {"metric_id": metric.id, "resource": resource, "band": band.value, "catalog": parts.catalog.digest},
+            {
+                "metric_id": about.metric_id,
+                "resource": about.resource,
+                "band": band.value,
+                "catalog": parts.catalog.digest,
+            },
             incident_id=incident_id,
         )
         tx.on_commit.append(lambda: parts.publish("incident", incident_id))

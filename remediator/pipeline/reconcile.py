@@ -21,6 +21,7 @@ from remediator.ledger.engine import LedgerUnavailable, Tx
 from remediator.model import Incident, IncidentState
 from remediator.pipeline.look import look
 from remediator.pipeline.parts import Parts
+from remediator.pipeline.subject import subject_of
 
 log = structlog.get_logger(__name__)
 
@@ -145,7 +146,7 @@ async def _silenced(parts: Parts, incident: Incident, silenced: bool) -> None:
 async def _absent(parts: Parts, incident: Incident) -> None:
     """Alertmanager no longer holds it, and no resolved notice came: the second time, and with good data, it ended."""
     polls = incident.absent_polls + 1
-    metric = parts.catalog.metrics.get(incident.metric_id)
+    metric = subject_of(parts.catalog, incident.metric_id, incident.labels)
     gone = False
     if polls >= ABSENT_TWICE and metric is not None:
         gone = (await look(parts, metric, incident.resource, incident.band)).good

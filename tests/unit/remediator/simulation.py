@@ -28,7 +28,7 @@ from remediator.model import Approval, Incident, Run
 from remediator.pipeline.decide import current_settings, settings_json
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.scheduler import Scheduler
-from remediator.prometheus import Measurement, Sample
+from remediator.prometheus import Measurement, Sample, Series
 
 START = 1_800_000_000.0
 _WORDS = {"g": Band.GOOD, "w": Band.WARNING, "c": Band.CRITICAL}
@@ -56,6 +56,8 @@ class FakePrometheus:
     written: dict[tuple[str, str], list[Measurement]] = field(default_factory=dict)
     answers: dict[str, float | None] = field(default_factory=dict)
     """What other queries give; None refuses."""
+    series: dict[str, tuple[dict[str, str], float, float]] = field(default_factory=dict)
+    """What a range query gives: labels, and from when to when it has a value."""
 
     async def measurements(self, metric_id: str, resource: str, since: float, until: float) -> tuple[Measurement, ...]:
         if self.away:
@@ -82,6 +84,17 @@ class FakePrometheus:
             for (metric_id, resource), measured in self.written.items()
             if f'"{metric_id}"' in query and measured
         )
+
+    async def range(self, query: str, start: float, end: float, step: float) -> tuple[Series, ...]:
+        if self.away:
+            raise Transient("Prometheus is away")
+        line = self.series.get(query)
+        if line is None:
+            return ()
+        labels, first, last = line
+        count = int((end - start) / step) + 1
+        moments = [start + place * step for place in range(count)]
+        return (Series(labels, tuple((at, 1.0) for at in moments if first <= at <= last)),)
 
     async def reachable(self) -> bool:
         return not self.away
