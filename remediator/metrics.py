@@ -11,6 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.engine import Connection
 
+from remediator import figures
 from remediator.ledger import alerts, approvals, incidents, runs
 from remediator.model import IncidentState
 from remediator.pipeline.parts import Parts
@@ -48,6 +49,7 @@ class Metrics:
             ),
         }
         self._rows = _Rows()
+        self._decisions = figures.Decisions(parts.ledger.head[0])
         self._registry.register(self._rows)
         self._writable = Gauge(
             "grace_remediator_ledger_writable",
@@ -73,7 +75,14 @@ class Metrics:
     async def text(self) -> bytes:
         """The exposition in Prometheus' text format."""
         parts = self._parts
-        self._rows.families = await parts.ledger.read(_families)
+        states, more, decisions = await parts.ledger.read(
+            lambda connection: (
+                _families(connection),
+                figures.families(connection, parts),
+                self._decisions.read(connection),
+            )
+        )
+        self._rows.families = [*states, *more, self._decisions.add(decisions)]
         self._writable.set(1 if parts.ledger.writable else 0)
         self._entries.set(parts.ledger.head[0])
         self._anchored.set(parts.checkpointer.last().size)

@@ -57,7 +57,7 @@ def category(catalog: Catalog, which: Category) -> Board | None:
             ),
         ),
         spans=known,
-        annotations=(marks.runs(), marks.handled(metrics), marks.wanted(metrics)),
+        annotations=(marks.runs(metrics), marks.handled(metrics), marks.wanted(metrics)),
         rows=(
             Row("Bands", [_bands(known, own, len(metrics))]),
             *(Row(metric.title, list(_of(metric, span_of(metric, known)))) for metric in metrics),

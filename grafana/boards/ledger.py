@@ -27,6 +27,12 @@ def total(selector: str, by: str) -> str:
     return f"sum({once(selector, by)}) or vector(0)"
 
 
+def buckets(histogram: str) -> str:
+    """What a histogram of the ledger gained within each step, by its bounds, for a heatmap."""
+    per_label = f"max without (instance, job) (increase({histogram}_bucket[$__rate_interval]))"
+    return f"sum by (le) ({per_label})"
+
+
 def pending() -> str:
     return "max(max_over_time(grace_remediator_approvals_pending[$__interval]))"
 

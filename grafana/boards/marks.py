@@ -6,21 +6,21 @@ from collections.abc import Iterable
 
 from catalog.model import MetricCatalogEntry
 from grafana.boards.frame import Annotation
-from grafana.boards.ledger import ACTIVE, INCIDENT, most
+from grafana.boards.ledger import INCIDENT, most
 from grafana.boards.panels import BLUE, PURPLE
 from grafana.boards.series import ids
 
 
-def runs() -> Annotation:
-    """Runs while they have their target: from the first step to the verified outcome."""
-    active = f'grace_remediator_runs{{state=~"{ACTIVE}"}}'
+def runs(metrics: Iterable[MetricCatalogEntry] = ()) -> Annotation:
+    """Runs while they have their target, for these metrics or all: from the first step to the verified outcome."""
+    chosen = _matchers(metrics)
     return Annotation(
         name="Runs",
-        expr=f"{most(active, 'playbook, state')} > 0",
-        title="{{playbook}}",
-        text="A run of {{playbook}} is {{state}}",
+        expr=f"{most(f'grace_remediator_run_active{chosen}', 'playbook, target, state')} > 0",
+        title="{{playbook}} on {{target}}",
+        text="A run of {{playbook}} on {{target}} is {{state}}",
         color=BLUE,
-        tags=("playbook", "state"),
+        tags=("playbook", "target", "state"),
     )
 
 
@@ -49,6 +49,9 @@ def wanted(metrics: Iterable[MetricCatalogEntry] = ()) -> Annotation:
 
 
 def _over(series: str, metrics: Iterable[MetricCatalogEntry]) -> str:
+    return f"{most(series + _matchers(metrics), INCIDENT)} > 0"
+
+
+def _matchers(metrics: Iterable[MetricCatalogEntry]) -> str:
     chosen = ids(metrics)
-    matchers = f'{{metric_id=~"{chosen}",resource=~"$resource"}}' if chosen else ""
-    return f"{most(series + matchers, INCIDENT)} > 0"
+    return f'{{metric_id=~"{chosen}",resource=~"$resource"}}' if chosen else ""

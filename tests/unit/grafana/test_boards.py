@@ -124,8 +124,10 @@ def test_links_lead_to_dashboards_that_exist(boards: Boards) -> None:
 def test_runs_are_marked_in_every_dashboard(boards: Boards) -> None:
     for board in boards.values():
         marks = {each["name"]: each for each in board["annotations"]["list"]}
-        assert "grace_remediator_runs" in marks["Runs"]["expr"]
-        assert marks["Runs"]["titleFormat"] == "{{playbook}}"
+        assert "grace_remediator_run_active" in marks["Runs"]["expr"]
+        assert marks["Runs"]["titleFormat"] == "{{playbook}} on {{target}}"
+    infra = boards["grace-infra"]["annotations"]["list"][1]["expr"]
+    assert 'metric_id=~"infra[.]' in infra
 
 
 def test_a_category_without_a_metric_has_no_dashboard(tmp_path: Path, shipped: Catalog) -> None:
