@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from catalog.inventory import Target
-from catalog.model import Frozen, Verb
+from catalog.model import Frozen, Seconds, Verb
 from remediator.drivers import members
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.compose.program import Compose
@@ -50,6 +50,8 @@ class ComposeConfig(Frozen):
     """`docker-compose`, or `docker` with its compose plugin; looked for on PATH where absent."""
     kill_after: int = Field(default=10, ge=1, le=600)
     """Seconds that a container may take to end before it is killed."""
+    well_after: Annotated[Seconds, Field(le=300)] = 1.0
+    """How long a restarted container must be well before the next one is restarted."""
     cpu: Cpu = Cpu()
 
     @property
@@ -121,7 +123,8 @@ class ComposeDriver:
         async with _engine(target, config) as engine:
             if "younger_than" in desired:
                 deadline = self._clock.now() + target.step_timeout
-                await fleet.renew(engine, self._clock, config.labels, desired, config.kill_after, deadline)
+                patience = fleet.Patience(config.kill_after, config.well_after, deadline)
+                await fleet.renew(engine, self._clock, config.labels, desired, patience)
                 return
             standing = {each.name: each for each in await fleet.look(engine, config.labels)}
             named = {*desired.get("members", {}), *desired.get("limits", {})}

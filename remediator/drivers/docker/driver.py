@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, Field, StringConstraints
 
 from catalog.inventory import TARGET_PATTERN, Target
-from catalog.model import Frozen, Verb
+from catalog.model import Frozen, Seconds, Verb
 from remediator.drivers import members
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.docker import fleet
@@ -33,6 +33,8 @@ class DockerConfig(Frozen):
     """The engine's API."""
     kill_after: int = Field(default=10, ge=1, le=600)
     """Seconds that a container may take to end before it is killed."""
+    well_after: Annotated[Seconds, Field(le=300)] = 1.0
+    """How long a restarted container must be well before the next one is restarted."""
     cpu: Cpu = Cpu()
 
 
@@ -81,7 +83,8 @@ class DockerDriver:
         async with _engine(target, config) as engine:
             if verb is Verb.RESTART:
                 deadline = self._clock.now() + target.step_timeout
-                await fleet.renew(engine, self._clock, ours, desired, config.kill_after, deadline)
+                patience = fleet.Patience(config.kill_after, config.well_after, deadline)
+                await fleet.renew(engine, self._clock, ours, desired, patience)
                 return
             containers = {each.name: each for each in await fleet.look(engine, ours)}
             await _check_ours(engine, config, set(desired.get("limits", {})) - set(containers))

@@ -100,27 +100,44 @@ async def limit(engine: Engine, container: Container, cpus: float | None) -> Non
         )
 
 
-async def renew(
-    engine: Engine, clock: Clock, labels: Mapping[str, str], desired: State, kill_after: int, deadline: float
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a restart may take its time."""
+
+    kill_after: int
+    """Seconds that a container may take to end."""
+    well_after: float
+    """Seconds that it must be well before the next one's turn."""
+    deadline: float
+    """Epoch seconds."""
+
+
+async def renew(engine: Engine, clock: Clock, labels: Mapping[str, str], desired: State, patience: Patience) -> None:
     """Restart the named containers that are older than the plan, one at a time, each only when all others are well."""
     since, names = desired["younger_than"], list(desired["members"])
+    # Since when the last one restarted here is well, None while it is not; whether one was restarted here at all.
+    settling: float | None = None
+    restarted = False
     while True:
         standing = {each.name: each for each in await look(engine, labels)}
-        missing = [name for name in names if name not in standing]
-        if missing:
+        if missing := [name for name in names if name not in standing]:
             raise Permanent(f"{', '.join(missing)} went away during the restart")
         fresh = [standing[name] for name in names if standing[name].started > since]
         for each in fresh:
             if each.state not in (RUNNING, STARTING):
                 raise Permanent(f"{each.name} is {each.state} after its restart: the others were left alone")
-        if not any(each.state == STARTING for each in fresh):
+        if any(each.state == STARTING for each in fresh):
+            settling = None
+        elif settling is None:
+            settling = clock.now()
+        if settling is not None and not (restarted and clock.now() - settling < patience.well_after):
             old = [standing[name] for name in names if standing[name] not in fresh]
             if not old:
                 return
-            await engine.restart(old[0].id, kill_after)
+            await engine.restart(old[0].id, patience.kill_after)
+            settling, restarted = None, True
             continue
-        if clock.now() >= deadline:
+        if clock.now() >= patience.deadline:
             raise Transient("the restart is not finished; it goes on where it stopped")
         await clock.sleep(_POLL)
 

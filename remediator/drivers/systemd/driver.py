@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, Field, StringConstraints
 
 from catalog.inventory import Target
-from catalog.model import Frozen, Verb
+from catalog.model import Frozen, Seconds, Verb
 from remediator.drivers import members
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.members import RUNNING, STOPPED
@@ -42,6 +42,8 @@ class SystemdConfig(Frozen):
     """`api.service`, or the template `worker@.service`, whose instances 1, 2, 3… are then the target."""
     bus: BusPath = "/run/dbus/system_bus_socket"
     """The bus' socket."""
+    well_after: Annotated[Seconds, Field(le=300)] = 1.0
+    """How long a restarted unit must run before the next one is restarted."""
     cpu_quota: CpuQuota | None = None
     """Allows `throttle`."""
 
@@ -101,7 +103,7 @@ class SystemdDriver:
             raise Refused(f"{strange[0]} is not {config.unit}: it is not touched", reason="not_ours")
         async with _manager(target, config) as manager:
             if "younger_than" in desired:
-                await self._renew(manager, desired, deadline)
+                await self._renew(manager, config, desired, deadline)
                 return
             for name, percent in desired.get("limits", {}).items():
                 if not members.same((await manager.unit(name)).quota, percent):
@@ -110,17 +112,23 @@ class SystemdDriver:
                 await _bring(manager, name, state)
             await self._settle(manager, desired.get("members", {}), deadline)
 
-    async def _renew(self, manager: Manager, desired: State, deadline: float) -> None:
+    async def _renew(self, manager: Manager, config: SystemdConfig, desired: State, deadline: float) -> None:
         """Restart the named units that are older than the plan, one at a time, each only when all others run again."""
         since = desired["younger_than"]
         for name in desired["members"]:
-            if (await manager.unit(name)).started <= since:
-                await manager.restart(name)
-            while not ((unit := await manager.unit(name)).state == RUNNING and unit.started > since):
-                if unit.state in (FAILED, STOPPED) and not unit.busy:
-                    raise Permanent(
-                        f"{name} is {unit.state} after its restart ({unit.result}): the others were left alone"
-                    )
+            if (await manager.unit(name)).started > since:
+                continue  # an earlier attempt did it
+            await manager.restart(name)
+            well_since: float | None = None
+            while well_since is None or self._clock.now() - well_since < config.well_after:
+                unit = await manager.unit(name)
+                if unit.state == RUNNING and unit.started > since:
+                    well_since = self._clock.now() if well_since is None else well_since
+                elif unit.state in (FAILED, STOPPED) and not unit.busy:
+                    said = f"{name} is {unit.state} after its restart ({unit.result}): the others were left alone"
+                    raise Permanent(said)
+                else:
+                    well_since = None
                 if self._clock.now() >= deadline:
                     raise Transient(f"the restart of {name} is not finished; it goes on where it stopped")
                 await self._clock.sleep(_POLL)

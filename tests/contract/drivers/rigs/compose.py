@@ -71,6 +71,7 @@ class ComposeRig(Rig):
             "url": self.engine.url,
             "binary": str(self.binary),
             "kill_after": 1,
+            "well_after": 0.2,
         }
 
     def inspected(self) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ class DockerRig(Rig):
         return self.engine.run(name, "--label", f"grace.target={self.label}", *self.options)
 
     def config(self) -> Mapping[str, Any]:
-        return {"label": self.label, "url": self.engine.url, "kill_after": 1}
+        return {"label": self.label, "url": self.engine.url, "kill_after": 1, "well_after": 0.2}
 
     def inspected(self) -> list[dict[str, Any]]:
         """What the engine's own client says of each container, by name."""

@@ -23,6 +23,7 @@ class SystemdRig(Rig):
     is_template = True
     unit_file = "[Service]\nExecStart=/bin/sleep infinity\n"
     expected: Any = 3
+    patience: Mapping[str, Any] = {"well_after": 0.2}
 
     def start(self) -> None:
         self.machine: Machine = machine()
@@ -44,7 +45,7 @@ class SystemdRig(Rig):
         return [pid for unit in self.instances(6) for pid in self.machine.pids(unit)]
 
     def config(self) -> Mapping[str, Any]:
-        return {"unit": self.unit, "bus": str(self.machine.bus), "cpu_quota": {"full": 100, "min": 10}}
+        return {"unit": self.unit, "bus": str(self.machine.bus), "cpu_quota": {"full": 100, "min": 10}, **self.patience}
 
     def effect(self) -> Any:
         return len(self.pids())
