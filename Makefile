@@ -42,8 +42,12 @@ bench: setup ## print the speed figures
 	$(BIN)/python -m bench $(ARGS)
 
 generate: setup ## write every generated file again
+	$(BIN)/grace catalog schema --write
+	$(BIN)/grace catalog reference --out docs/reference
 	$(BIN)/grace rules build --out rules/generated
 	$(BIN)/grace grafana build --out grafana
+	$(BIN)/python -m remediator.governance.reference
+	$(BIN)/python -m grace.reference
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --upgrade -q -o requirements.lock
