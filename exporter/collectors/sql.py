@@ -1,26 +1,17 @@
-"""Collector `sql`: values that a query gives, from SQLite, PostgreSQL, MySQL or MariaDB.
-
-Nothing is written: the transaction is read-only. A query that takes too long is given up by the database itself.
-"""
+"""Collector `sql`: values that a query gives, from SQLite, PostgreSQL, MySQL or MariaDB (see `database`)."""
 
 from __future__ import annotations
 
 import math
-import re
-import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
-import sqlalchemy
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from catalog.config import FilePath
 from catalog.document import Where
 from catalog.fault import did_you_mean, shown
 from catalog.model import Catalog, Frozen, Seconds
@@ -28,8 +19,7 @@ from exporter.blocking import Blocking
 from exporter.collectors.base import CollectError, CollectorConfig, Probe, Setting, unknown_metrics
 from exporter.families import SERIES_NAME, Measured, Reading, Sample, family, labels_of, raw_series
 
-MAX_ROWS = 10_000
-"""Rows of a query's answer that are read; more are an error, as no metric has so many resources."""
+# SQLAlchemy takes 20 MB and a third of a second: `database` is imported where a configuration names a database.
 
 
 class QueryConfig(Frozen):
@@ -52,26 +42,28 @@ class QueryConfig(Frozen):
 class SqlConfig(CollectorConfig):
     collector: Literal["sql"]
     url: SecretStr
-    """SQLAlchemy's: `sqlite:///PATH`, `postgresql://USER:${PASSWORD}@HOST/DB`, `mysql://…`."""
+    """SQLAlchemy's: `sqlite:///PATH`, `postgresql://USER:${PASSWORD}@HOST/DB`, `mysql://…`, `mariadb://…`."""
+    password_file: FilePath | None = None
+    """Holds the password, instead of the URL; read again for every connection."""
     queries: tuple[QueryConfig, ...] = Field(min_length=1)
 
     @field_validator("url")
     @classmethod
     def _beside(cls, written: SecretStr, info: ValidationInfo) -> SecretStr:
-        try:
-            url = make_url(written.get_secret_value())
-        except ArgumentError as error:
-            raise ValueError(
-                "this is not a database URL; write it like sqlite:///PATH or postgresql://HOST/DB"
-            ) from error
-        if url.get_backend_name() not in DIALECTS:
-            raise ValueError(f"{url.get_backend_name()} is not known; known are {', '.join(DIALECTS)}")
+        from exporter.collectors.database import database_url
+
+        url = database_url(written.get_secret_value())
         folder = (info.context or {}).get("folder")
         if url.get_backend_name() == "sqlite" and url.database and folder:
             url = url.set(database=str(Path(folder) / Path(url.database).expanduser()))
         return SecretStr(url.render_as_string(hide_password=False))
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
+        from exporter.collectors.database import database_url, missing_driver
+
+        missing = missing_driver(database_url(self.url.get_secret_value()))
+        if missing is not None:
+            yield ("url",), missing
         yield from unknown_metrics(self.metric_ids, catalog, ("metric_ids",))
         for index, query in enumerate(self.queries):
             where: Where = ("queries", index)
@@ -93,7 +85,10 @@ class SqlCollector:
     """One probe for each query, over one database."""
 
     def __init__(self, config: SqlConfig, setting: Setting) -> None:
-        self._database = Database(make_url(config.url.get_secret_value()), config.name)
+        from exporter.collectors.database import Database, database_url
+
+        url = database_url(config.url.get_secret_value())
+        self._database = Database(url, config.password_file, len(config.queries))
         probes = []
         for index, query in enumerate(config.queries):
             on = setting.wanted(query.metric_ids)
@@ -105,7 +100,12 @@ class SqlCollector:
         self.probes: Sequence[Probe] = tuple(probes)
 
     def _reader(self, query: QueryConfig, metric_ids: Sequence[str], timeout: float) -> Callable[[], Reading]:
-        return lambda: reading_of(self._database.rows(query, timeout), query, metric_ids)
+        # The database is told to give up a little sooner than we would, so that its reason is the one that is told.
+        def read() -> Reading:
+            rows = self._database.rows(query.sql, query.parameters, 0.9 * timeout)
+            return reading_of(rows, query, metric_ids)
+
+        return read
 
     async def close(self) -> None:
         """Close the connections."""
@@ -152,64 +152,3 @@ def number(value: object, column: str) -> float | None:
         raise CollectError(f"column {shown(column)} holds {type(value).__name__}, not a number or a timestamp")
     found = float(value)
     return found if math.isfinite(found) else None
-
-
-class Database:
-    """One database, opened when it is first asked."""
-
-    def __init__(self, url: URL, name: str) -> None:
-        self._dialect = DIALECTS[url.get_backend_name()]
-        self._url = url
-        self._name = name
-        self._engine: Engine | None = None
-
-    def rows(self, query: QueryConfig, timeout: float) -> Sequence[Mapping[str, Any]]:
-        """The query's rows, within `timeout` seconds. Raises CollectError; its text names no credentials."""
-        try:
-            if self._engine is None:
-                self._engine = self._dialect.engine(self._url, timeout)
-            with self._engine.connect() as connection, connection.begin():
-                self._dialect.limit(connection, timeout)
-                answer = connection.execute(sqlalchemy.text(query.sql), dict(query.parameters))
-                rows = [dict(row) for row in answer.mappings().fetchmany(MAX_ROWS + 1)]
-                connection.rollback()
-        except (SQLAlchemyError, ImportError, sqlite3.Error) as error:
-            raise CollectError(_reason(error, self._url)) from error
-        if len(rows) > MAX_ROWS:
-            raise CollectError(f"the query gives more than {MAX_ROWS} rows: aggregate them")
-        return rows
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._engine.dispose()
-
-
-def _reason(error: Exception, url: URL) -> str:
-    """What the database said, in one line and without the password."""
-    said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-    first = re.split(r"[\r\n]", said)[0][:200]
-    return first.replace(url.password, "***") if url.password else first
-
-
-class Sqlite:
-    """SQLite: opened read-only, never created; a long query is interrupted."""
-
-    def engine(self, url: URL, timeout: float) -> Engine:
-        path = url.database or ""
-
-        def connect() -> sqlite3.Connection:
-            uri = f"file:{quote(path)}?mode=ro"
-            connection = sqlite3.connect(uri, uri=True, timeout=timeout, check_same_thread=False)
-            connection.execute("PRAGMA query_only = ON")
-            return connection
-
-        return sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.NullPool)
-
-    def limit(self, connection: Connection, timeout: float) -> None:
-        until = time.monotonic() + timeout
-        raw = connection.connection.dbapi_connection
-        assert isinstance(raw, sqlite3.Connection)
-        raw.set_progress_handler(lambda: time.monotonic() > until, 10_000)
-
-
-DIALECTS: Mapping[str, Sqlite] = {"sqlite": Sqlite()}
