@@ -11,6 +11,7 @@ from bench.figure import Figure
 BENCHES: Mapping[str, str] = {
     "exporter": "bench.exporter",
     "audit": "bench.audit",
+    "ledger": "bench.ledger",
     "loop": "bench.loop",
 }
 """Name → module with `figures() -> Iterator[Figure]`."""

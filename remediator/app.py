@@ -36,6 +36,7 @@ from remediator.drivers.base import State, World
 from remediator.governance.ratchet import reload as reload_policy
 from remediator.ledger import leases, pages, runs, settings
 from remediator.ledger.engine import Ledger, LedgerUnavailable, Tx
+from remediator.ledger.intake import Intake
 from remediator.ledger.tokens import LedgerTokens
 from remediator.metrics import Metrics
 from remediator.model import new_id
@@ -142,7 +143,8 @@ async def running(
                 parts.lease = SHARED_LEASE
             else:
                 await ledger.write(leases.give_up)
-            scheduler = Scheduler(parts)
+            intake = Intake(ledger)
+            scheduler = Scheduler(parts, lambda: intake.crowded)
             parts.wake = scheduler.wake
             metrics = Metrics(parts)
             await _check_audit(parts, metrics)
@@ -157,7 +159,7 @@ async def running(
                 asyncio.create_task(_checkpoint_forever(parts), name="checkpoints"),
                 asyncio.create_task(_check_audit_forever(parts, metrics), name="audit-check"),
             ]
-            services = Services(parts, tokens, stream, Status(parts), metrics.count)
+            services = Services(parts, intake, tokens, stream, Status(parts), metrics.count)
 
             async def reload() -> None:
                 await _reload(parts, config_file)

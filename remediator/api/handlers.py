@@ -25,6 +25,7 @@ from remediator.governance.facts import Settings
 from remediator.governance.ratchet import loosens
 from remediator.ledger import alerts, approvals, incidents, runs, settings, snapshots
 from remediator.ledger.engine import LedgerUnavailable, Tx
+from remediator.ledger.intake import Intake
 from remediator.ledger.tokens import LedgerTokens
 from remediator.model import IncidentState, Outcome
 from remediator.pipeline import act, hand
@@ -51,6 +52,7 @@ class Services:
     """What handlers work with."""
 
     parts: Parts
+    intake: Intake
     tokens: LedgerTokens
     stream: Stream
     status: Status
@@ -104,7 +106,7 @@ async def post_alerts(request: web.Request) -> web.Response:
         services.counted("quarantined", 1)
         return problem(bad.status, bad.title, bad.detail)
     rows = [_row(alert) for alert in payload.alerts]
-    stored = await services.parts.ledger.write(lambda tx: alerts.accept(tx, rows))
+    stored = await services.intake.accept(rows)
     crash.point("after_accept")
     services.counted("accepted", stored)
     services.counted("deduplicated", len(rows) - stored)

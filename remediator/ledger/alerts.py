@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,16 +36,27 @@ class Notice:
 
 def accept(tx: Tx, rows: Sequence[dict[str, Any]]) -> int:
     """Store alerts that are new (by fingerprint + startsAt + status); how many were."""
+    return accept_all(tx, [rows])[0]
+
+
+def accept_all(tx: Tx, posts: Sequence[Sequence[dict[str, Any]]]) -> list[int]:
+    """Store the alerts of several posts; of each, how many were new."""
+    rows = [{"received_at": tx.now, **row} for post in posts for row in post]
     if not rows:
-        return 0
+        return [0] * len(posts)
     # In one order, so that two replicas that are given the same alerts wait for each other and not in a circle.
-    ordered = sorted(rows, key=lambda row: str(row["key"]))
-    statement = _ACCEPT[tx.connection.dialect.name]
-    return len(tx.execute(statement, [{"received_at": tx.now, **row} for row in ordered]).all())
+    rows.sort(key=itemgetter("key"))
+    new = {key for (key,) in tx.execute(_ACCEPT[tx.connection.dialect.name], rows)}
+    counts = []
+    for post in posts:
+        mine = new.intersection(row["key"] for row in post)
+        new -= mine
+        counts.append(len(mine))
+    return counts
 
 
 _ACCEPT = {
-    name: dialect.insert(alerts).on_conflict_do_nothing(index_elements=["key"]).returning(alerts.c.id)
+    name: dialect.insert(alerts).on_conflict_do_nothing(index_elements=["key"]).returning(alerts.c.key)
     for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
 }
 
@@ -56,6 +68,11 @@ def any_unhandled(connection: Connection) -> bool:
 
 def unhandled(tx: Tx, limit: int) -> list[Notice]:
     """The oldest alerts that have not been applied to an incident."""
+    return waiting(tx.connection, limit)
+
+
+def waiting(connection: Connection, limit: int) -> list[Notice]:
+    """As `unhandled`, for a reader."""
     query = sa.select(alerts).where(UNHANDLED).order_by(alerts.c.id).limit(limit)
     return [
         Notice(
@@ -69,7 +86,7 @@ def unhandled(tx: Tx, limit: int) -> list[Notice]:
             row.source,
             row.received_at,
         )
-        for row in tx.execute(query)
+        for row in connection.execute(query)
     ]
 
 

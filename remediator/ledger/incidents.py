@@ -219,10 +219,11 @@ def move(
     reason: str,
     wake_at: float | None,
     outcome: Outcome | None = None,
-    release: bool = True,
     **values: Any,
 ) -> None:
-    """Bring the incident to `state` (or keep it there with a new wake time), record it, and give the claim back.
+    """Bring the incident to `state` (or keep it there with a new wake time), and record it.
+
+    The claim is given back, unless the incident is due at once: whoever has it goes on.
 
     Raises ForbiddenMove for a move that the state machine lacks, LeaseLost when the claim is gone.
     """
@@ -235,7 +236,7 @@ def move(
         raise ForbiddenMove(f"an incident cannot go from {current} to {state.value}")
     closed = state is IncidentState.CLOSED
     changes: dict[str, Any] = {"state": state.value, "reason": reason, "wake_at": None if closed else wake_at, **values}
-    if release or closed:
+    if closed or wake_at is None or wake_at > tx.now:
         changes["lease_until"] = 0
     if closed:
         changes |= {"closed_at": tx.now, "outcome": outcome.value if outcome else None}

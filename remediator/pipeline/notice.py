@@ -5,7 +5,10 @@ An alert is a hint. Its labels are lookup keys and nothing else: a metric of the
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,28 +17,64 @@ from catalog.inventory import CATEGORY_TARGETS, Inventory
 from catalog.model import Band, Catalog, Category, MetricCatalogEntry
 from remediator.ledger import alerts, incidents
 from remediator.ledger.alerts import Notice
-from remediator.ledger.engine import Tx
+from remediator.ledger.engine import LedgerUnavailable, Tx
 from remediator.model import IncidentState
 from remediator.pipeline.parts import GOVERNANCE, Parts
 from remediator.pipeline.subject import BOUND, binding_of, bound_id, bound_resource
 
 log = structlog.get_logger(__name__)
 
-BATCH = 200
+BATCH = 50
+SLICE = 0.005
+"""Seconds after which a batch leaves the rest to the next one: whoever else wants to write has a turn."""
+STEP_BACK = 0.02
+"""Seconds left to whoever accepts alerts, after each batch, while many arrive."""
 TEST_ALERT = "GraceDoctor"
 """The alert by which `grace doctor` sees whether alerts arrive."""
 NEVER_REMEDIATED = frozenset({"GraceMetricStale", "GraceHandling", TEST_ALERT})
 """Alerts that people are told of, that only inhibit, or that are a test; no playbook answers them."""
 
 
-async def drain(parts: Parts) -> int:
-    """Apply every stored alert that has not been; how many there were."""
+async def drain(parts: Parts, crowded: Callable[[], bool] = lambda: False) -> int:
+    """Apply every stored alert that has not been; how many there were. Steps back while `crowded`."""
     total = 0
     while True:
-        count = await parts.ledger.write(lambda tx: _apply_batch(tx, parts))
+        try:
+            count, more = await parts.ledger.write(lambda tx: _apply_batch(tx, parts))
+        except LedgerUnavailable:
+            raise
+        except Exception:  # One alert that cannot be applied must not hold up all others for ever.
+            log.exception("alerts_not_applied")
+            count, more = await _one_by_one(parts), True
         total += count
-        if count < BATCH:
+        if not count or not more:
             return total
+        if crowded():
+            await parts.clock.sleep(STEP_BACK)
+
+
+async def _one_by_one(parts: Parts) -> int:
+    """The next batch, each alert by itself; one that cannot be applied is set aside, and that is recorded."""
+    waiting = await parts.ledger.read(lambda connection: alerts.waiting(connection, BATCH))
+    for notice in waiting:
+        try:
+            await parts.ledger.write(partial(_apply_one, parts=parts, notice=notice))
+        except LedgerUnavailable:
+            raise
+        except Exception:  # Told here and in the log; its rule in Prometheus will send it again if it matters.
+            log.exception("alert_set_aside", key=notice.key)
+            await parts.ledger.write(partial(_set_aside, notice=notice))
+    return len(waiting)
+
+
+def _apply_one(tx: Tx, parts: Parts, notice: Notice) -> None:
+    alerts.handled(tx, notice.id, _apply(tx, parts, notice))
+    tx.on_commit.append(parts.wake)
+
+
+def _set_aside(tx: Tx, notice: Notice) -> None:
+    alerts.handled(tx, notice.id, None)
+    tx.record("alert_set_aside", {"fingerprint": notice.fingerprint, "status": notice.status})
 
 
 def target_of(catalog: Catalog, inventory: Inventory, metric: MetricCatalogEntry, resource: str) -> str | None:
@@ -84,14 +123,19 @@ def _about(parts: Parts, notice: Notice) -> About | None:
     )
 
 
-def _apply_batch(tx: Tx, parts: Parts) -> int:
+def _apply_batch(tx: Tx, parts: Parts) -> tuple[int, bool]:
+    """How many alerts were applied, and whether more wait."""
+    began = time.perf_counter()
+    applied = 0
     waiting = alerts.unhandled(tx, BATCH)
     for notice in waiting:
-        incident_id = _apply(tx, parts, notice)
-        alerts.handled(tx, notice.id, incident_id)
-    if waiting:
+        alerts.handled(tx, notice.id, _apply(tx, parts, notice))
+        applied += 1
+        if time.perf_counter() - began > SLICE:
+            break
+    if applied:
         tx.on_commit.append(parts.wake)
-    return len(waiting)
+    return applied, applied < len(waiting) or applied == BATCH
 
 
 def _apply(tx: Tx, parts: Parts, notice: Notice) -> str | None:

@@ -20,7 +20,7 @@ from remediator.errors import GraceError
 from remediator.ledger import alerts, incidents, leases, runs
 from remediator.ledger.engine import LedgerUnavailable, Tx
 from remediator.ledger.incidents import LeaseLost
-from remediator.ledger.leases import Claimed, Fenced
+from remediator.ledger.leases import Fenced
 from remediator.model import Incident, Run
 from remediator.pipeline import hand, life, notice
 from remediator.pipeline.parts import Parts
@@ -51,11 +51,12 @@ class Due:
 class Scheduler:
     """Owns one task per thing that is being worked on; `run()` until cancelled."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, crowded: Callable[[], bool] = lambda: False) -> None:
         self._parts = parts
+        self._crowded = crowded
         self._due = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._held: dict[str, Claimed] = {}
+        self._held: set[str] = set()
 
     def wake(self) -> None:
         """Something may be due."""
@@ -63,7 +64,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """Work until cancelled; then wait for what is being done, so that no step is cut off in its middle."""
-        beating = asyncio.create_task(self._beat(), name="leases") if self._parts.ledger.shared else None
+        beating = asyncio.create_task(self._beat(), name="leases")
         try:
             while True:
                 self._due.clear()
@@ -81,9 +82,9 @@ class Scheduler:
         finally:
             if self._tasks:
                 await asyncio.wait(self._tasks.values(), timeout=5.0)
-            for task in [*self._tasks.values(), *([beating] if beating else [])]:
+            for task in [*self._tasks.values(), beating]:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), *([beating] if beating else []), return_exceptions=True)
+            await asyncio.gather(*self._tasks.values(), beating, return_exceptions=True)
 
     async def settle(self) -> None:
         """Work until nothing is due at the clock's present: what a test does between two moves of its clock."""
@@ -98,7 +99,7 @@ class Scheduler:
         parts = self._parts
         found = await parts.ledger.read(partial(_due, now=parts.clock.now()))
         if found.notices:
-            await notice.drain(parts)
+            await notice.drain(parts, self._crowded)
             crash.point("after_notice")
         room = AT_ONCE - len(self._tasks)
         if room > 0 and (found.incidents or found.notices):
@@ -131,26 +132,34 @@ class Scheduler:
 
     async def _advance(self, claimed: Incident) -> None:
         """Take an incident through its stages for as long as the next one is due."""
-        parts = self._parts
         following: Incident | None = claimed
         while following is not None:
             claimed = following
-            self._held[claimed.id] = claimed
-            try:
-                await life.advance(replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
-            except LeaseLost:
-                raise
-            except Exception:
-                later = parts.clock.now() + PAUSE_AFTER_FAILURE
-                await self._give_back(partial(incidents.give_back, incident=claimed, wake_at=later))
-                raise
-            finally:
-                if self._held.get(claimed.id) is claimed:
-                    del self._held[claimed.id]
-            following = await parts.ledger.write(partial(self._claim_again, incident_id=claimed.id))
+            await self._stage(claimed)
+            following = await self._parts.ledger.read(partial(incidents.get, incident_id=claimed.id))
+            if following is None or following.fence != claimed.fence or following.wake_at is None:
+                return
+            if following.wake_at > self._parts.clock.now():
+                return
+            if following == claimed:
+                await self._pause(claimed, AGAIN)
+                return
 
-    def _claim_again(self, tx: Tx, incident_id: str) -> Incident | None:
-        return incidents.claim(tx, incident_id, self._parts.owner, self._parts.lease)
+    async def _stage(self, claimed: Incident) -> None:
+        parts = self._parts
+        self._held.add(claimed.id)
+        try:
+            await life.advance(replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
+        except LeaseLost:
+            raise
+        except Exception:
+            await self._pause(claimed, PAUSE_AFTER_FAILURE)
+            raise
+        finally:
+            self._held.discard(claimed.id)
+
+    async def _pause(self, claimed: Incident, seconds: float) -> None:
+        await self._give_back(lambda tx: incidents.give_back(tx, claimed, tx.now + seconds))
 
     async def _drive(self, work: Callable[[Parts, Run], Awaitable[None]], run_id: str) -> None:
         """Claim a run that no incident drives, and do what it needs now."""
@@ -158,7 +167,7 @@ class Scheduler:
         claimed = await parts.ledger.write(lambda tx: runs.claim(tx, run_id, parts.owner, parts.lease))
         if claimed is None:
             return
-        self._held[run_id] = claimed
+        self._held.add(run_id)
         wait = AGAIN
         try:
             await work(replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
@@ -168,7 +177,7 @@ class Scheduler:
             wait = PAUSE_AFTER_FAILURE
             raise
         finally:
-            del self._held[run_id]
+            self._held.discard(run_id)
             # Not given back at once: what could not go on now would be tried again without end.
             await self._give_back(partial(runs.renew, run=claimed, lease=wait))
 
