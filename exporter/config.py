@@ -20,12 +20,14 @@ from catalog.structure import structure_faults, validation_faults
 from exporter.collectors.base import Setting
 from exporter.collectors.events import EventsConfig
 from exporter.collectors.host import PsutilConfig
+from exporter.collectors.http import HttpConfig
 from exporter.collectors.multiprocess import MultiprocessConfig
 from exporter.collectors.remediator import RemediatorConfig
 from exporter.collectors.sql import SqlConfig
 
 AnyCollector = Annotated[
-    PsutilConfig | SqlConfig | MultiprocessConfig | EventsConfig | RemediatorConfig, Field(discriminator="collector")
+    PsutilConfig | SqlConfig | MultiprocessConfig | EventsConfig | HttpConfig | RemediatorConfig,
+    Field(discriminator="collector"),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from exporter.collectors.base import Collector, Setting
 from exporter.collectors.events import EventsCollector
 from exporter.collectors.host import PsutilCollector
+from exporter.collectors.http import HttpCollector
 from exporter.collectors.multiprocess import MultiprocessCollector
 from exporter.collectors.remediator import RemediatorCollector
 from exporter.collectors.sql import SqlCollector
@@ -17,6 +18,7 @@ COLLECTORS: Mapping[str, Callable[[Any, Setting], Collector]] = {
     "sql": SqlCollector,
     "multiprocess": MultiprocessCollector,
     "events": EventsCollector,
+    "http": HttpCollector,
     "remediator": RemediatorCollector,
 }
 """How each kind of collector is made from its configuration."""

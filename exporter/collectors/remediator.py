@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
-
-import aiohttp
 
 from catalog.config import FilePath
 from catalog.document import Where
 from catalog.model import Catalog
 from exporter.collectors.base import CollectError, CollectorConfig, Probe, Setting
+from exporter.collectors.json_endpoint import JsonEndpoint, url_faults
 from exporter.families import Measured, Reading, gauge, labels_of
 
 SERIES_OF = {
@@ -35,56 +32,26 @@ class RemediatorConfig(CollectorConfig):
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
         yield from super().faults(catalog)
-        if not self.url.startswith(("http://", "https://")):
-            yield ("url",), "an http:// or https:// URL is expected"
+        yield from url_faults(self.url)
 
 
 class RemediatorCollector:
     def __init__(self, config: RemediatorConfig, setting: Setting) -> None:
         self._config = config
         self._metric_ids = setting.wanted(config.metric_ids)
-        self._session: aiohttp.ClientSession | None = None
+        self._endpoint = JsonEndpoint(config.url, most_bytes=MAX_ANSWER, token_file=config.token_file)
         pace = setting.pace(self._metric_ids, config)
         self.probes: Sequence[Probe] = (Probe("status", pace, self._collect),) if self._metric_ids else ()
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._endpoint.close()
 
     async def _collect(self) -> Reading:
-        autonomy = autonomy_of(await self._status())
+        autonomy = autonomy_of(await self._endpoint.get())
         labels = labels_of({"resource": self._config.resource})
         families = (gauge(SERIES_OF[key], labels, autonomy[key]) for key in SERIES_OF)
         measured = frozenset(Measured(each, self._config.resource) for each in self._metric_ids)
         return Reading(tuple(family for family in families if family is not None), measured)
-
-    async def _status(self) -> Any:
-        if self._session is None:
-            self._session = aiohttp.ClientSession()
-        headers = await self._headers()
-        try:
-            async with self._session.get(self._config.url, headers=headers, allow_redirects=False) as answer:
-                if answer.status != 200:
-                    raise CollectError(f"{self._config.url} answered {answer.status}")
-                body = await answer.content.read(MAX_ANSWER + 1)
-                while len(body) <= MAX_ANSWER and (more := await answer.content.read(MAX_ANSWER)):
-                    body += more
-        except aiohttp.ClientError as error:
-            raise CollectError(f"{self._config.url} cannot be reached ({type(error).__name__})") from error
-        try:
-            return json.loads(body) if len(body) <= MAX_ANSWER else None
-        except (ValueError, RecursionError) as error:
-            raise CollectError(f"{self._config.url} did not answer JSON") from error
-
-    async def _headers(self) -> Mapping[str, str]:
-        path = self._config.token_file
-        if path is None:
-            return {}
-        try:
-            token = (await asyncio.to_thread(path.read_text)).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CollectError(f"the token file {path} cannot be read ({type(error).__name__})") from error
-        return {"Authorization": f"Bearer {token}"}
 
 
 def autonomy_of(status: Any) -> Mapping[str, float | None]:

@@ -236,6 +236,7 @@ class RemediatorRig(Rig):
     """A server that does to every request what `behave` does."""
 
     series = "grace_autonomy_approvals_pending"
+    path = "/api/v1/status"
 
     def __init__(self, _: Path) -> None:
         self.behave: Callable[[], Awaitable[web.Response]] = self.answer
@@ -251,14 +252,16 @@ class RemediatorRig(Rig):
             return await self.behave()
 
         app = web.Application()
-        app.router.add_get("/api/v1/status", handle)
+        app.router.add_get(self.path, handle)
         self.runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", self.port)
         await site.start()
         self.port = self.runner.addresses[0][1]
-        url = f"http://127.0.0.1:{self.port}/api/v1/status"
-        self.config = {"collector": "remediator", "url": url, "metric_ids": ["autonomy.approvals_pending"]}
+        self.config = self.configured(f"http://127.0.0.1:{self.port}{self.path}")
+
+    def configured(self, url: str) -> dict[str, Any]:
+        return {"collector": "remediator", "url": url, "metric_ids": ["autonomy.approvals_pending"]}
 
     async def hang(self) -> None:
         async def never() -> web.Response:
@@ -302,11 +305,22 @@ class RemediatorRig(Rig):
             self.runner = None
 
 
+class HttpRig(RemediatorRig):
+    series = "orders_backlog"
+    path = "/stats"
+
+    def configured(self, url: str) -> dict[str, Any]:
+        values = {"orders_backlog": "$.autonomy.approvals_pending"}
+        readings = [{"metric_ids": ["orders.backlog"], "resource": "shop", "values": values}]
+        return {"collector": "http", "url": url, "readings": readings}
+
+
 RIGS: dict[str, type[Any]] = {
     "psutil": PsutilRig,
     "sql": SqlRig,
     "multiprocess": MultiprocessRig,
     "events": EventsRig,
+    "http": HttpRig,
     "remediator": RemediatorRig,
 }
 FAULTS = ("hang", "raises", "slow", "wrong", "gone")
