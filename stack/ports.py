@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +12,8 @@ import psutil
 from stack.problem import Unusable
 
 HOST = "127.0.0.1"
+INNER = range(20000, 32768)
+"""Where free ports are looked for: below Linux's ephemeral range, so that nobody's connection takes one meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,12 @@ def settled(asked: Ports, parts: tuple[str, ...]) -> Ports:
     return Ports(**chosen)
 
 
-def inner_ports(preferred: tuple[int, ...], taken: Ports) -> tuple[int, ...]:
-    """Ports that nobody outside needs to know: the preferred ones where they are free, else any."""
+def inner_ports(count: int, taken: Ports) -> tuple[int, ...]:
+    """Ports that nobody outside needs to know: any free ones, so that stacks that start together do not meet."""
     used = set(asdict(taken).values())
     found: list[int] = []
-    for port in preferred:
-        usable = port not in used and is_free(port)
-        found.append(port if usable else any_free(used))
-        used.add(found[-1])
+    for _ in range(count):
+        found.append(any_free(used | set(found)))
     return tuple(found)
 
 
@@ -76,13 +77,11 @@ def is_free(port: int) -> bool:
 
 
 def any_free(taken: set[int]) -> int:
-    """A free port that is not in `taken`."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port: int = probe.getsockname()[1]
-        if port not in taken:
+    """A free port that is not in `taken`, below those that the kernel gives to outgoing connections by itself."""
+    for port in random.sample(INNER, len(INNER)):
+        if port not in taken and is_free(port):
             return port
+    raise Unusable(f"no port from {INNER[0]} to {INNER[-1]} is free")
 
 
 def _holder(port: int) -> str:

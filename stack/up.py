@@ -78,7 +78,7 @@ def _plan(request: Request, data: Path) -> Plan:
     if record.read(data) is not None:
         _await_last_run(asked, parts)
     ports = settled(asked, parts)
-    agents = inner_ports(demo.workload.Ports().agents, ports)
+    agents = inner_ports(len(demo.workload.Ports().agents), ports)
     return Plan(data, ports, agents, request.scale, request.with_demo)
 
 

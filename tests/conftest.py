@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from stack.packages import PackageFolder, locked
+from stack.ports import any_free
 from stack.tools import REQUIREMENTS, Tool, find_all
 
 NEWER_SUITE = "forky"
@@ -76,12 +76,8 @@ def free_port() -> Callable[[], int]:
     given: set[int] = set()
 
     def one() -> int:
-        while True:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port: int = probe.getsockname()[1]
-            if port not in given:
-                given.add(port)
-                return port
+        port = any_free(given)
+        given.add(port)
+        return port
 
     return one

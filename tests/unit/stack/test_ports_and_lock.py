@@ -39,12 +39,15 @@ def test_who_holds_a_port_is_said(free_port: Callable[[], int]) -> None:
             settled(Ports(0, 0, 0, port, 0), PARTS)
 
 
-def test_inner_ports_step_aside(free_port: Callable[[], int]) -> None:
-    free, mine = free_port(), free_port()
-    ports = Ports(exporter=mine)
-    first, second = inner_ports((free, mine), ports)
-    assert first == free
-    assert second not in (free, mine)
+def test_inner_ports_are_free_distinct_and_not_those_of_connections() -> None:
+    with socket.socket() as taken:
+        mine = inner_ports(1, Ports())[0]
+        taken.bind(("127.0.0.1", mine))
+        taken.listen()
+        found = inner_ports(50, Ports(exporter=mine))
+        assert mine not in found
+        assert len(set(found)) == 50
+        assert all(20000 <= port < 32768 for port in found)
 
 
 def test_the_lock_is_held_by_one_and_leaves_no_file(tmp_path: Path) -> None:
