@@ -1,4 +1,4 @@
-"""Databases as the `sql` collector reads them, one class for each kind. Imported only where `sql` is configured.
+"""Database servers as the `sql` collector reads them, one class for each kind. Imported only where one is configured.
 
 Every transaction is read-only, and a query that takes too long is given up by the database itself. What does not even
 do that (its process is stopped, the network is gone) is hung up on. One connection is kept; more are opened only while
@@ -13,22 +13,17 @@ import importlib.util
 import os
 import re
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from exporter.collectors.base import CollectError
-
-MAX_ROWS = 10_000
-"""Rows of a query's answer that are read; more are an error, as no metric has so many resources."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds between two attempts to connect."""
@@ -41,7 +36,7 @@ class Dialect(Protocol):
     """What differs between databases."""
 
     module: str
-    """The Python driver's module; empty where it comes with Python."""
+    """The Python driver's module."""
     extra: str
     """What brings it: `grace[EXTRA]`."""
 
@@ -53,32 +48,6 @@ class Dialect(Protocol):
 
     def number(self, connection: Any) -> int | None:
         """The file number of the driver's connection, where it would wait for ever; else None."""
-
-
-class Sqlite:
-    """SQLite: opened read-only, never created; a long query is interrupted."""
-
-    module, extra = "", ""
-
-    def engine(self, url: URL, timeout: float, most: int) -> Engine:
-        path = url.database or ""
-
-        def connect() -> sqlite3.Connection:
-            uri = f"file:{quote(path)}?mode=ro"
-            connection = sqlite3.connect(uri, uri=True, timeout=timeout, check_same_thread=False)
-            connection.execute("PRAGMA query_only = ON")
-            return connection
-
-        return sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.NullPool)
-
-    def begin(self, connection: Connection, timeout: float) -> None:
-        until = time.monotonic() + timeout
-        raw = connection.connection.dbapi_connection
-        assert isinstance(raw, sqlite3.Connection)
-        raw.set_progress_handler(lambda: time.monotonic() > until, 10_000)
-
-    def number(self, connection: Any) -> int | None:
-        return None
 
 
 class Postgresql:
@@ -139,7 +108,6 @@ def _pooled(url: URL, arguments: Mapping[str, Any], timeout: float, most: int) -
 
 
 DIALECTS: Mapping[str, Dialect] = {
-    "sqlite": Sqlite(),
     "postgresql": Postgresql(),
     "mysql": Mysql(),
     "mariadb": Mysql(),
@@ -153,14 +121,14 @@ def database_url(written: str) -> URL:
     except ArgumentError as error:
         raise ValueError("this is not a database URL; write it like sqlite:///PATH or postgresql://HOST/DB") from error
     if url.get_backend_name() not in DIALECTS:
-        raise ValueError(f"{url.get_backend_name()} is not known; known are {', '.join(DIALECTS)}")
+        raise ValueError(f"{url.get_backend_name()} is not known; known are sqlite, {', '.join(DIALECTS)}")
     return url
 
 
 def missing_driver(url: URL) -> str | None:
     """What to install before this database can be read; None where nothing is missing."""
     dialect = DIALECTS[url.get_backend_name()]
-    if not dialect.module or importlib.util.find_spec(dialect.module) is not None:
+    if importlib.util.find_spec(dialect.module) is not None:
         return None
     return f"the driver for {url.get_backend_name()} is not installed: pip install 'grace[{dialect.extra}]'"
 
@@ -182,18 +150,15 @@ class Database:
         self._pause = Pause()
         self._connecting = threading.local()
 
-    def rows(self, sql: str, parameters: Mapping[str, Any], timeout: float) -> Sequence[Mapping[str, Any]]:
-        """The query's rows, within `timeout` seconds. Raises CollectError; its text names no credentials."""
+    def rows(self, sql: str, parameters: Mapping[str, Any], timeout: float, most: int) -> Sequence[Mapping[str, Any]]:
+        """The query's rows, at most so many, within `timeout` seconds. Raises CollectError; it names no credentials."""
         try:
             try:
-                rows = self._asked(sql, parameters, timeout)
+                return self._asked(sql, parameters, timeout, most)
             except KeptConnectionClosed:
-                rows = self._asked(sql, parameters, timeout)
-        except (SQLAlchemyError, ImportError, OSError, sqlite3.Error) as error:
+                return self._asked(sql, parameters, timeout, most)
+        except (SQLAlchemyError, ImportError, OSError) as error:
             raise CollectError(self._reason(error)) from error
-        if len(rows) > MAX_ROWS:
-            raise CollectError(f"the query gives more than {MAX_ROWS} rows: aggregate them")
-        return rows
 
     def close(self) -> None:
         """Close the connections."""
@@ -201,12 +166,13 @@ class Database:
             if self._engine is not None:
                 self._engine.dispose()
 
-    def _asked(self, sql: str, parameters: Mapping[str, Any], timeout: float) -> list[dict[str, Any]]:
+    def _asked(self, sql: str, parameters: Mapping[str, Any], timeout: float, most: int) -> list[dict[str, Any]]:
         with self._connected(timeout) as connection:
             kept, begun = connection.info.get("kept", False), time.monotonic()
             try:
                 with connection.begin(), HangUp(self._number(connection), timeout + HANG_UP):
-                    rows = self._read(connection, sql, parameters, timeout)
+                    self._dialect.begin(connection, timeout)
+                    rows = _read(connection, sql, parameters, most)
             except DBAPIError as error:
                 # One that was closed shows it at once; one that hung would only hang again.
                 if kept and error.connection_invalidated and time.monotonic() - begun < timeout / 2:
@@ -218,26 +184,13 @@ class Database:
     def _number(self, connection: Connection) -> int | None:
         return self._dialect.number(connection.connection.dbapi_connection)
 
-    def _read(
-        self, connection: Connection, sql: str, parameters: Mapping[str, Any], timeout: float
-    ) -> list[dict[str, Any]]:
-        self._dialect.begin(connection, timeout)
-        answer = connection.execute(sqlalchemy.text(sql), dict(parameters))
-        if not answer.returns_rows:
-            raise CollectError("the query gives no rows: write a SELECT")
-        rows = [dict(row) for row in answer.mappings().fetchmany(MAX_ROWS + 1)]
-        answer.close()
-        connection.rollback()
-        return rows
-
     @contextlib.contextmanager
     def _connected(self, timeout: float) -> Iterator[Connection]:
         self._pause.check()
         try:
             connection = self._open(timeout)
-        except (SQLAlchemyError, ImportError, OSError, sqlite3.Error) as error:
-            if self._dialect.module:
-                self._pause.failed(self._reason(error))
+        except (SQLAlchemyError, ImportError, OSError) as error:
+            self._pause.failed(self._reason(error))
             raise
         self._pause.succeeded()
         with connection:
@@ -256,14 +209,13 @@ class Database:
 
     def _made(self, timeout: float) -> Engine:
         engine = self._dialect.engine(self._url, timeout, self._most)
-        if self._dialect.module:
 
-            def connected(raw: Any, _: object) -> None:
-                # SQLAlchemy asks a new server a few things of its own before it lends the connection.
-                self._connecting.guard = HangUp(self._dialect.number(raw), timeout + HANG_UP)
-                self._connecting.guard.start()
+        def connected(raw: Any, _: object) -> None:
+            # SQLAlchemy asks a new server a few things of its own before it lends the connection.
+            self._connecting.guard = HangUp(self._dialect.number(raw), timeout + HANG_UP)
+            self._connecting.guard.start()
 
-            sqlalchemy.event.listen(engine, "connect", connected, insert=True)
+        sqlalchemy.event.listen(engine, "connect", connected, insert=True)
         if self._password_file is not None:
             sqlalchemy.event.listen(engine, "do_connect", self._show_password)
         return engine
@@ -281,6 +233,16 @@ class Database:
             words = [f"{cause.filename}: {cause.strerror}" if cause.filename else cause.strerror]
         said = re.split(r"[\r\n]", words[-1].strip() or type(cause).__name__)[0][:200]
         return said.replace(self._url.password, "***") if self._url.password else said
+
+
+def _read(connection: Connection, sql: str, parameters: Mapping[str, Any], most: int) -> list[dict[str, Any]]:
+    answer = connection.execute(sqlalchemy.text(sql), dict(parameters))
+    if not answer.returns_rows:
+        raise CollectError("the query gives no rows: write a SELECT")
+    rows = [dict(row) for row in answer.mappings().fetchmany(most)]
+    answer.close()
+    connection.rollback()
+    return rows
 
 
 class HangUp:

@@ -1,4 +1,4 @@
-"""Collector `sql`: values that a query gives, from SQLite, PostgreSQL, MySQL or MariaDB (see `database`)."""
+"""Collector `sql`: values that a query gives, from SQLite, PostgreSQL, MySQL or MariaDB (`sqlite`, `database`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
@@ -17,9 +17,13 @@ from catalog.fault import did_you_mean, shown
 from catalog.model import Catalog, Frozen, Seconds
 from exporter.blocking import Blocking
 from exporter.collectors.base import CollectError, CollectorConfig, Probe, Setting, unknown_metrics
+from exporter.collectors.sqlite import PREFIX, SqliteDatabase
 from exporter.families import SERIES_NAME, Measured, Reading, Sample, family, labels_of, raw_series
 
-# SQLAlchemy takes 20 MB and a third of a second: `database` is imported where a configuration names a database.
+# SQLAlchemy takes 20 MB and a third of a second: `database` is imported where a configuration names a server.
+
+MAX_ROWS = 10_000
+"""Rows of a query's answer that are read; more are an error, as no metric has so many resources."""
 
 
 class QueryConfig(Frozen):
@@ -50,20 +54,19 @@ class SqlConfig(CollectorConfig):
     @field_validator("url")
     @classmethod
     def _beside(cls, written: SecretStr, info: ValidationInfo) -> SecretStr:
+        text = written.get_secret_value()
+        if text.startswith(PREFIX):
+            folder = (info.context or {}).get("folder", "")
+            return SecretStr(f"{PREFIX}{folder / Path(text.removeprefix(PREFIX)).expanduser()}")
+        if text.startswith("sqlite"):
+            raise ValueError("write the database of a file like sqlite:///PATH")
         from exporter.collectors.database import database_url
 
-        url = database_url(written.get_secret_value())
-        folder = (info.context or {}).get("folder")
-        if url.get_backend_name() == "sqlite" and url.database and folder:
-            url = url.set(database=str(Path(folder) / Path(url.database).expanduser()))
-        return SecretStr(url.render_as_string(hide_password=False))
+        database_url(text)
+        return written
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
-        from exporter.collectors.database import database_url, missing_driver
-
-        missing = missing_driver(database_url(self.url.get_secret_value()))
-        if missing is not None:
-            yield ("url",), missing
+        yield from self._missing_driver()
         yield from unknown_metrics(self.metric_ids, catalog, ("metric_ids",))
         for index, query in enumerate(self.queries):
             where: Where = ("queries", index)
@@ -80,15 +83,39 @@ class SqlConfig(CollectorConfig):
                 if not SERIES_NAME.match(name) or name == "resource":
                     yield (*where, "labels", name), "this cannot be the name of a label here"
 
+    def _missing_driver(self) -> Iterator[tuple[Where, str]]:
+        if not self.url.get_secret_value().startswith(PREFIX):
+            from exporter.collectors.database import database_url, missing_driver
+
+            missing = missing_driver(database_url(self.url.get_secret_value()))
+            if missing is not None:
+                yield ("url",), missing
+
+
+class Readable(Protocol):
+    """A database that blocks whoever asks it."""
+
+    def rows(self, sql: str, parameters: Mapping[str, Any], timeout: float, most: int) -> Sequence[Mapping[str, Any]]:
+        """The query's rows, at most so many, within `timeout` seconds. Raises CollectError."""
+
+    def close(self) -> None:
+        """Close what is held."""
+
+
+def _readable(config: SqlConfig) -> Readable:
+    url = config.url.get_secret_value()
+    if url.startswith(PREFIX):
+        return SqliteDatabase(Path(url.removeprefix(PREFIX)))
+    from exporter.collectors.database import Database, database_url
+
+    return Database(database_url(url), config.password_file, len(config.queries))
+
 
 class SqlCollector:
     """One probe for each query, over one database."""
 
     def __init__(self, config: SqlConfig, setting: Setting) -> None:
-        from exporter.collectors.database import Database, database_url
-
-        url = database_url(config.url.get_secret_value())
-        self._database = Database(url, config.password_file, len(config.queries))
+        self._database = _readable(config)
         probes = []
         for index, query in enumerate(config.queries):
             on = setting.wanted(query.metric_ids)
@@ -102,7 +129,9 @@ class SqlCollector:
     def _reader(self, query: QueryConfig, metric_ids: Sequence[str], timeout: float) -> Callable[[], Reading]:
         # The database is told to give up a little sooner than we would, so that its reason is the one that is told.
         def read() -> Reading:
-            rows = self._database.rows(query.sql, query.parameters, 0.9 * timeout)
+            rows = self._database.rows(query.sql, query.parameters, 0.9 * timeout, MAX_ROWS + 1)
+            if len(rows) > MAX_ROWS:
+                raise CollectError(f"the query gives more than {MAX_ROWS} rows: aggregate them")
             return reading_of(rows, query, metric_ids)
 
         return read

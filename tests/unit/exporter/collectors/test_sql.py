@@ -13,8 +13,7 @@ from pydantic import ValidationError
 
 from catalog.model import Catalog
 from exporter.collectors.base import CollectError, Setting
-from exporter.collectors.database import MAX_ROWS
-from exporter.collectors.sql import SqlCollector, SqlConfig, number
+from exporter.collectors.sql import MAX_ROWS, SqlCollector, SqlConfig, number
 from exporter.families import Kind, Measured, Reading
 
 DEPTH = "SELECT count(*) AS depth, min(enqueued_at) AS oldest FROM tasks WHERE started_at IS NULL"
@@ -205,5 +204,5 @@ def test_an_unknown_database_is_refused_when_the_file_is_read(url: str) -> None:
 
 
 def test_no_secret_is_shown() -> None:
-    found = config(Path("x"), url="sqlite://user:hunter2@/x")
+    found = config(Path("x"), url="postgresql://user:hunter2@/x")
     assert "hunter2" not in repr(found)
