@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-_SCALE = ("celery", "compose", "docker", "gunicorn", "http", "kubernetes", "process", "systemd")
+_RESTART = ("celery", "compose", "docker", "gunicorn", "http", "kubernetes", "process", "systemd")
+_SCALE = ("ansible", *_RESTART)
 
 PROVEN: Mapping[str, Sequence[str]] = {
     "scale-api-shard": _SCALE,
-    "restart-workers": _SCALE,
+    "restart-workers": _RESTART,
     "spawn-extra-workers": _SCALE,
     "scale-workers": _SCALE,
     "spawn-emergency-shard": ("compose", "docker", "kubernetes", "process", "systemd"),
-    "throttle-learning": ("celery", "compose", "docker", "http", "sql", "systemd"),
-    "stop-ingestion-cycle": ("celery", "compose", "docker", "http", "kubernetes", "sql"),
+    "throttle-learning": ("ansible", "celery", "compose", "docker", "http", "sql", "systemd"),
+    "stop-ingestion-cycle": ("ansible", "celery", "compose", "docker", "http", "kubernetes", "sql"),
     "run-trust-analysis": ("command", "http"),
     "shift-load": ("haproxy",),
     "scale-nodes": _SCALE,

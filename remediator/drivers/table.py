@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from catalog.model import Verb
+from remediator.drivers.ansible import AnsibleDriver
 from remediator.drivers.base import Driver
 from remediator.drivers.celery import CeleryDriver
 from remediator.drivers.command import CommandDriver
@@ -24,6 +25,7 @@ from remediator.drivers.sql import SqlDriver
 from remediator.drivers.systemd import SystemdDriver
 
 DRIVERS: Mapping[str, type[Driver]] = {
+    "ansible": AnsibleDriver,
     "celery": CeleryDriver,
     "command": CommandDriver,
     "compose": ComposeDriver,
@@ -53,6 +55,7 @@ class Extra:
 
 
 EXTRAS: Mapping[str, Extra] = {
+    "ansible": Extra("ansible_runner", ("ansible-core>=2.17", "ansible-runner>=2.4")),
     "celery": Extra("celery", ("celery[redis]>=5.5",)),
     "compose": Extra("aiodocker", ("aiodocker>=0.27",)),
     "docker": Extra("aiodocker", ("aiodocker>=0.27",)),

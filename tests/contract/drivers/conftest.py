@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.contract.drivers.rigs.ansible import AnsiblePauseRig, AnsibleRig, AnsibleThrottleRig
 from tests.contract.drivers.rigs.base import Rig, short_folder
 from tests.contract.drivers.rigs.celery import (
     CeleryFoldersPauseRig,
@@ -124,6 +125,9 @@ RIGS: Mapping[str, type[Rig]] = {
     "kubernetes-daemons-restart": KubernetesDaemonRestartRig,
     "kubernetes-cron-pause": KubernetesCronRig,
     "kubernetes-node-pause": KubernetesNodeRig,
+    "ansible-scale": AnsibleRig,
+    "ansible-throttle": AnsibleThrottleRig,
+    "ansible-pause": AnsiblePauseRig,
     "command-run": CommandRig,
     "files-reclaim": FilesRig,
     "governance-strictness": GovernanceRig,

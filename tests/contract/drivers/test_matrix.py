@@ -25,7 +25,7 @@ from remediator.drivers.base import Driver
 from remediator.errors import Transient
 from remediator.ledger import runs
 from remediator.ledger.engine import Ledger, Tx
-from remediator.model import Plan, Run, RunState, new_id
+from remediator.model import Plan, Run, RunState
 from remediator.pipeline import act
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.plan import render
@@ -78,7 +78,7 @@ async def remediator(rig: Rig, playbook: PlaybookDefinition) -> AsyncIterator[Pa
 
 async def planned(parts: Parts, rig: Rig, playbook: PlaybookDefinition) -> Run:
     """A run of the rendered plan, as a person would have approved it."""
-    run_id = new_id("run")
+    run_id = rig.context().run_id  # under which the rig looks for a report
     plan = await render(
         parts,
         playbook,

@@ -1,0 +1,144 @@
+"""One run of one playbook, in a process group of its own, and what its events tell."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from remediator.drivers.ansible.settings import AnsibleConfig
+from remediator.drivers.command.job import Job, Limits
+from remediator.errors import Permanent, Refused, Transient
+
+_INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ")
+_OUTPUT_LIMIT = 1024 * 1024
+_EVENT_LIMIT = 1024 * 1024
+_TOLD = "grace_value"
+_FORBIDDEN = ("permission denied", "password is required", "missing sudo password", "incorrect sudo password")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a run said in the end."""
+
+    changed: int
+    """Tasks that changed something, over all hosts."""
+    value: object
+    """What `set_stats` told; None where it told nothing."""
+
+
+class Runner:
+    """Runs playbooks of one target, one at a time: also those of an attempt that was cut off are waited for."""
+
+    def __init__(self, config: AnsibleConfig, place: Path) -> None:
+        self._config = config
+        self._place = place
+
+    async def run(self, file: str, *, check: bool, variables: Mapping[str, Any], timeout: float) -> Told:
+        """Run it to its end. Raises Refused, Transient (a host cannot be reached) or Permanent (a task failed)."""
+        if find_spec("ansible_runner") is None or find_spec("ansible") is None:
+            raise Permanent("Ansible is not installed; install grace[ansible]")
+        self._must_be_readable(file)
+        with self._alone() as lock, tempfile.TemporaryDirectory(prefix="run-", dir=self._place) as name:
+            private = Path(name)
+            self._furnish(private, check, variables)
+            log = self._place / "last.log"
+            job = Job(
+                argv=(sys.executable, "-m", "ansible_runner", "run", str(private), "-p", file, "--ident", "grace"),
+                env=self._environment(),
+                cwd=private,
+                timeout=timeout,
+                output_limit=_OUTPUT_LIMIT,
+                user=None,
+                limits=Limits(),
+            )
+            try:
+                code = await job.run(log, lock)
+            except TimeoutError as error:
+                raise Permanent(f"{file} did not end within {timeout:g} s and was killed; see {log}") from error
+            return _told(private / "artifacts" / "grace" / "job_events", code, file, log)
+
+    def _must_be_readable(self, file: str) -> None:
+        for path in (self._config.folder / file, self._config.hosts):
+            try:
+                found = path.exists()
+            except PermissionError:
+                found = True
+            if not found:
+                raise Permanent(f"there is no {path}: correct the inventory")
+            if not os.access(path, os.R_OK, effective_ids=True):
+                raise Refused(f"may not read {path}", reason="permission")
+
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        """A lock that the job inherits: it is held as long as anything of an earlier attempt runs."""
+        try:
+            self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(self._place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except PermissionError as error:
+            raise Refused(f"may not write {self._place}", reason="permission") from error
+        except OSError as error:
+            raise Transient(f"{self._place} cannot be written: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Transient(f"a run of an earlier attempt has not ended: {self._place}/lock is held") from error
+            yield lock
+        finally:
+            os.close(lock)
+
+    def _furnish(self, private: Path, check: bool, variables: Mapping[str, Any]) -> None:
+        """The folder that ansible-runner expects."""
+        (private / "project").symlink_to(self._config.folder)
+        (private / "inventory").symlink_to(self._config.hosts)
+        (private / "env").mkdir()
+        (private / "env" / "extravars").write_text(json.dumps(dict(variables)), encoding="utf-8")
+        if check:
+            (private / "env" / "cmdline").write_text("--check", encoding="utf-8")
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {key: os.environ[key] for key in _INHERITED if key in os.environ}
+        beside = str(Path(sys.executable).parent)
+        path = os.pathsep.join([beside, inherited.get("PATH", os.defpath)])
+        # Ansible refuses to run in a locale that is not UTF-8.
+        return {"LC_ALL": "C.UTF-8"} | inherited | {"PATH": path} | dict(self._config.env)
+
+
+def _told(events: Path, code: int, file: str, log: Path) -> Told:
+    said = list(_events(events))
+    unreachable = [event for event in said if event.get("event") == "runner_on_unreachable"]
+    failed = [event for event in said if event.get("event") == "runner_on_failed" and not _ignored(event)]
+    if any(word in json.dumps(event).lower() for event in unreachable + failed for word in _FORBIDDEN):
+        raise Refused(f"{file}: a host does not allow it; see {log}", reason="permission")
+    if unreachable:
+        raise Transient(f"{file}: a host cannot be reached; see {log}")
+    if code != 0:
+        raise Permanent(f"{file} failed ({'a task' if failed else f'exit code {code}'}); see {log}")
+    stats = next((event["event_data"] for event in said if event.get("event") == "playbook_on_stats"), None)
+    if not isinstance(stats, dict):
+        raise Permanent(f"{file} ended without telling how; see {log}")
+    changed, told = stats.get("changed"), stats.get("artifact_data")
+    count = sum(changed.values()) if isinstance(changed, dict) else 0
+    return Told(count, told.get(_TOLD) if isinstance(told, dict) else None)
+
+
+def _ignored(event: Mapping[str, Any]) -> bool:
+    return bool((event.get("event_data") or {}).get("ignore_errors"))
+
+
+def _events(folder: Path) -> Iterator[dict[str, Any]]:
+    for file in sorted(folder.glob("*.json"), key=lambda path: int(path.name.partition("-")[0])):
+        if file.stat().st_size > _EVENT_LIMIT:
+            continue
+        event = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(event, dict):
+            yield event

@@ -1,0 +1,90 @@
+"""Real Ansible on this machine, with playbooks that keep a value in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from catalog.inventory import Target
+from catalog.model import Verb
+from tests.contract.drivers.rigs.base import Rig
+
+READ = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.slurp: {src: "{{ place }}"}
+      register: found
+    # Changes nothing in check mode, which is the point of it.
+    - ansible.builtin.copy: {content: "read", dest: "{{ place }}.touched"}
+    - ansible.builtin.set_stats: {data: {grace_value: "{{ found.content | b64decode | trim }}"}, per_host: false}
+"""
+APPLY = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.assert: {that: grace_wanted is number}
+    - ansible.builtin.copy: {content: "{{ grace_wanted }}", dest: "{{ place }}"}
+"""
+HANG = (
+    "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.command: sleep 60\n      check_mode: false\n"
+)
+SILENT = "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.debug: {msg: grace_value is 3}\n"
+
+
+class AnsibleRig(Rig):
+    kind = "ansible"
+    verb = Verb.SCALE
+    args: Mapping[str, Any] = {"by": 1}
+    expected: Any = 3
+    first = 2
+    step_timeout = 60.0
+    slow = True
+
+    def start(self) -> None:
+        self.plays = self.folder / "plays"
+        self.plays.mkdir()
+        for name, text in {"read": READ, "apply": APPLY, "hang": HANG, "silent": SILENT}.items():
+            (self.plays / f"{name}.yml").write_text(text)
+        self.value = self.folder / "value"
+        self.value.write_text(str(self.first))
+        python = "ansible_python_interpreter='{{ ansible_playbook_python }}'"
+        self.hosts = self.folder / "hosts"
+        self.hosts.write_text(f"here ansible_connection=local {python} place={self.value}\n")
+
+    def play(self) -> dict[str, Any]:
+        return {"read": "read.yml", "apply": "apply.yml"}
+
+    def config(self) -> Mapping[str, Any]:
+        plays = {name: self.play() for name in ("scale", "throttle", "pause")}
+        return {"folder": str(self.plays), "hosts": str(self.hosts), "env": {"HOME": str(self.folder)}, **plays}
+
+    def effect(self) -> Any:
+        assert not (self.folder / "value.touched").exists(), "reading changed something"
+        return int(self.value.read_text())
+
+    def _with(self, **play: Any) -> Target:
+        return self.target(**{name: {**self.play(), **play} for name in ("scale", "throttle", "pause")})
+
+    def hanging(self) -> Target:
+        return self._with(read="hang.yml").model_copy(update={"step_timeout": 6.0})
+
+    def garbled(self) -> Target:
+        return self._with(read="silent.yml")
+
+    def forbid(self) -> None:
+        self.plays.chmod(0o700)
+
+
+class AnsibleThrottleRig(AnsibleRig):
+    verb = Verb.THROTTLE
+    args: Mapping[str, Any] = {"factor": 0.5}
+    first = 60
+    expected: Any = 30
+
+
+class AnsiblePauseRig(AnsibleRig):
+    verb = Verb.PAUSE
+    args: Mapping[str, Any] = {}
+    first = 0
+    expected: Any = 1
