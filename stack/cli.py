@@ -117,20 +117,21 @@ async def _status(config: GraceConfig) -> Status:
 def doctor(data: Path | None, config: Path | None, no_test_alert: bool, verbose: bool, as_json: bool) -> None:
     """Say what is missing or misconfigured, and how to mend it; nothing where all is right.
 
-    Exits 1 where something is wrong. The test alert goes from Alertmanager to the remediator and is resolved: at full
-    scale that takes half a minute.
+    Exits 1 where something is wrong, not for a warning. The test alert goes from Alertmanager to the remediator and is
+    resolved: at full scale that takes half a minute.
     """
     without = (TEST_ALERT,) if no_test_alert else ()
     findings = asyncio.run(_examined(find_place(config, data, None).config, without))
-    wrong = [finding for finding in findings if finding.is_wrong]
+    told = [finding for finding in findings if finding.problem]
     if as_json:
-        click.echo(json.dumps({"findings": [finding.as_json() for finding in wrong]}, indent=2))
+        click.echo(json.dumps({"findings": [finding.as_json() for finding in told]}, indent=2))
     else:
-        for finding in findings if verbose else wrong:
-            click.echo(f"{'WRONG' if finding.is_wrong else 'ok   '}  {finding.check:<11}  {finding.problem}".rstrip())
+        for finding in findings if verbose else told:
+            mark = "WRONG" if finding.is_wrong else "warn " if finding.problem else "ok   "
+            click.echo(f"{mark}  {finding.check:<11}  {finding.problem}".rstrip())
             if finding.mend:
                 click.echo(f"{'':<20}→ {finding.mend}")
-    if wrong:
+    if any(finding.is_wrong for finding in told):
         raise SystemExit(NOT_RIGHT)
 
 

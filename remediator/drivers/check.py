@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pydantic import ValidationError
 
 from catalog.inventory import CATEGORY_TARGETS, Inventory, Target
-from catalog.model import Catalog, Category, PlaybookDefinition, Relation, Verb
+from catalog.model import Catalog, Category, MetricCatalogEntry, PlaybookDefinition, Relation, Verb
 from remediator.drivers.base import Driver
 from remediator.drivers.table import EXTRAS, builtin_driver
 
@@ -39,7 +39,7 @@ def gaps(inventory: Inventory, catalog: Catalog, drivers: Mapping[str, type[Driv
         if driver is None:
             continue  # a fault, said elsewhere
         denied: dict[Verb, dict[str, None]] = {}
-        for playbook in _answers(catalog, name, target):
+        for playbook in _answers(catalog, name, target, driver):
             for step in playbook.steps:
                 own = step.on is Relation.TARGET and builtin_driver(step.verb) is None
                 if own and step.verb not in driver.verbs:
@@ -48,18 +48,32 @@ def gaps(inventory: Inventory, catalog: Catalog, drivers: Mapping[str, type[Driv
             yield f"targets.{name}: {target.driver} cannot {verb}, so {', '.join(playbooks)} will be denied"
 
 
-def _answers(catalog: Catalog, name: str, target: Target) -> Iterator[PlaybookDefinition]:
-    """The playbooks of every metric that means this target, in the catalog's order."""
-    wanted: set[str] = set()
+def _answers(catalog: Catalog, name: str, target: Target, driver: type[Driver]) -> Iterator[PlaybookDefinition]:
+    """The playbooks of every metric and binding that means this target, in the catalog's order."""
+    wanted = {key for binding in catalog.bindings if binding.target == name for key in binding.playbooks}
+    of_kind: dict[str, set[str]] = {}
     for metric in catalog.enabled:
-        of_category = CATEGORY_TARGETS.get(metric.category) == name
-        if of_category or (metric.category is Category.INFRA and target.resources):
-            for responses in (metric.warning, metric.critical):
-                wanted.update(each.name for each in (*responses.high, *responses.low) if each.kind == "playbook")
-    for binding in catalog.bindings:
-        if binding.target == name:
-            wanted.update(binding.playbooks)
+        if CATEGORY_TARGETS.get(metric.category) == name:
+            wanted |= _named(metric)
+        elif metric.category is Category.INFRA and target.resources:
+            of_kind.setdefault(metric.resource_is, set()).update(_named(metric))
+    # A volume is no host: the metrics of a kind are meant where at least one of their playbooks can act.
+    meant = [keys for keys in of_kind.values() if any(_serves(target, driver, catalog.playbooks[key]) for key in keys)]
+    wanted.update(*(meant or of_kind.values()))
     return (playbook for key, playbook in catalog.playbooks.items() if key in wanted)
+
+
+def _named(metric: MetricCatalogEntry) -> set[str]:
+    every = (each for band in (metric.warning, metric.critical) for each in (*band.high, *band.low))
+    return {each.name for each in every if each.kind == "playbook"}
+
+
+def _serves(target: Target, driver: type[Driver], playbook: PlaybookDefinition) -> bool:
+    return all(
+        step.verb in driver.verbs if step.on is Relation.TARGET else target.related(step.on) is not None
+        for step in playbook.steps
+        if builtin_driver(step.verb) is None
+    )
 
 
 def _limits(place: str, target: Target) -> Iterator[str]:

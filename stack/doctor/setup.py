@@ -26,10 +26,12 @@ class Finding:
     check: str
     problem: str = ""
     mend: str = ""
+    is_warning: bool = False
+    """Worth knowing, and nothing wrong: it is shown, and changes no exit code."""
 
     @property
     def is_wrong(self) -> bool:
-        return bool(self.problem)
+        return bool(self.problem) and not self.is_warning
 
     def as_json(self) -> dict[str, str]:
         return asdict(self)

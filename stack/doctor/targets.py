@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from importlib.util import find_spec
 
 from catalog.inventory import Target
-from remediator.drivers import DRIVERS, check_inventory
+from remediator.drivers import DRIVERS, capability_gaps, check_inventory
 from remediator.drivers.base import Driver, StepContext, World
 from remediator.drivers.table import EXTRAS
 from remediator.errors import GraceError, Refused
@@ -32,6 +32,8 @@ async def drivers(setup: Setup) -> AsyncIterator[Finding]:
         place, _, said = fault.partition(": ")
         if not any(f"{place}.".startswith(f"targets.{each.name}.") for each in _run_by(setup, lacking)):
             yield wrong(said, f"correct {place} in {setup.config.inventory}")
+    for gap in capability_gaps(setup.inventory, setup.catalog):
+        yield Finding("", gap.removeprefix("targets."), "give it a driver that can, or leave it", is_warning=True)
 
 
 def _run_by(setup: Setup, names: Collection[str]) -> list[Target]:

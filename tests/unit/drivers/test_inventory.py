@@ -142,6 +142,7 @@ def test_what_playbooks_would_do_and_a_driver_cannot_is_told() -> None:
         "ingestion": Target(name="ingestion", driver="process", config=PROCESS),
         "host": Target(name="host", driver="haproxy", config=HAPROXY, resources=("host-1",)),
         "lb": Target(name="lb", driver="haproxy", config=HAPROXY),
+        "disk": Target(name="disk", driver="files", resources=("disk",), reclaim="disk"),
     }
     assert capability_gaps(Inventory(targets=made), shipped) == [
         "targets.ingestion: process cannot throttle, so throttle-learning will be denied",

@@ -75,6 +75,7 @@ class DockerRestartRig(DockerRig):
 
 
 class DockerPauseRig(DockerRig):
+    slow = True
     verb = Verb.PAUSE
     args: Mapping[str, Any] = {}
     expected = ("paused",)

@@ -88,6 +88,8 @@ class SystemdStopRig(SystemdRig):
 class SystemdStartRig(SystemdRig):
     """One service that is no template: the standby."""
 
+    slow = True
+
     verb = Verb.START
     args: Mapping[str, Any] = {}
     count = 0
