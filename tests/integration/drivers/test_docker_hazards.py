@@ -51,6 +51,30 @@ class TestClones:
             assert clone["HostConfig"][key] == seed["HostConfig"][key]
         assert clone["Config"]["Labels"] == {**seed["Config"]["Labels"], "grace.clone-of": seed["Name"][1:]}
 
+    async def test_a_clone_is_found_where_its_seed_is(self, begin: Any) -> None:
+        class Networked(DockerRig):
+            def begin(self, name: str) -> str:
+                for network in ("front", "back"):
+                    self.engine.client("network", "create", f"{self.label}-{network}")
+                    self.stack.callback(self.engine.client, "network", "rm", f"{self.label}-{network}")
+                self.stack.callback(self.engine.remove, f"grace.target={self.label}")
+                labels = ("--label", f"grace.target={self.label}", "--network", f"{self.label}-front")
+                made = self.engine.run(name, *labels, "--network-alias", "web", "-p", "8000")
+                self.engine.client("network", "connect", "--alias", "backend", f"{self.label}-back", name)
+                return made
+
+        rig = begin(Networked)
+        _, desired = await plan(rig)
+        await rig.driver().do(rig.target(), rig.verb, desired, rig.context())
+        seed, clone = sorted(rig.inspected(), key=lambda one: len(one["Name"]))
+        networks = clone["NetworkSettings"]["Networks"]
+        assert sorted(networks) == [f"{rig.label}-back", f"{rig.label}-front"]
+        assert "web" in networks[f"{rig.label}-front"]["Aliases"]
+        assert "backend" in networks[f"{rig.label}-back"]["Aliases"]
+        assert not any(seed["Id"][:12] in (each["Aliases"] or ()) for each in networks.values())
+        addresses = {each["IPAddress"] for one in (seed, clone) for each in one["NetworkSettings"]["Networks"].values()}
+        assert len(addresses) == 4
+
     async def test_compose_does_not_take_a_clone_for_its_own(self, begin: Any) -> None:
         class OfCompose(DockerRig):
             options = ("--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=web")
@@ -98,12 +122,17 @@ class TestClones:
         assert clone["Path"] == "/bin/sh"
 
     async def test_a_fixed_port_cannot_be_had_twice(self, begin: Any) -> None:
-        rig = begin(DockerRig)
-        before, _ = await plan(rig)
-        with pytest.raises(Refused, match="8080/tcp") as caught:
-            rig.driver().desire(
-                rig.target(), rig.verb, rig.args, {**before, "fixed_ports": ["8080/tcp"]}, rig.context()
-            )
+        class Published(DockerRig):
+            def begin(self, name: str) -> str:
+                network = f"{self.label}-front"
+                self.engine.client("network", "create", network)
+                self.stack.callback(self.engine.client, "network", "rm", network)
+                self.stack.callback(self.engine.remove, f"grace.target={self.label}")
+                labels = ("--label", f"grace.target={self.label}", "--network", network)
+                return self.engine.run(name, *labels, "-p", "18080:8080")
+
+        with pytest.raises(Refused, match="8080/tcp at a fixed port") as caught:
+            await plan(begin(Published))
         assert caught.value.reason == "missing_capability"
 
     async def test_others_clones_stay_when_ours_are_given_back(self, begin: Any) -> None:

@@ -1,4 +1,4 @@
-"""A real Docker engine of our own: private socket, data, processes and mounts. It ends with this process."""
+"""A real Docker engine of our own: private socket, data, processes, mounts and networks. It ends with this process."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class Dockerd:
 
     def run(self, name: str, *options: str, command: str = 'trap "exit 0" TERM; sleep 3600 & wait') -> str:
         """The id of a new container."""
-        shared = ("-v", "/usr:/usr:ro", "-v", "/etc/ld.so.cache:/etc/ld.so.cache:ro", "--network", "host")
+        shared = ("-v", "/usr:/usr:ro", "-v", "/etc/ld.so.cache:/etc/ld.so.cache:ro")
+        if "--network" not in options:
+            shared = (*shared, "--network", "host")
         argv = ("--pull", "never", "--name", name, *shared, *options, IMAGE, "/bin/sh", "-c", command)
         return self.client("run", "--detach", *argv).strip()
 
@@ -102,7 +104,7 @@ def engine() -> Dockerd:
     child = subprocess.Popen(
         [
             "setpriv", "--pdeathsig", "KILL", "--",
-            "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--",
+            "unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "--kill-child=KILL", "--",
             "dockerd", "--host", found.url, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec",
             "--pidfile", f"{folder}/dockerd.pid", "--cgroup-parent", parent, *FLAGS,
         ],
