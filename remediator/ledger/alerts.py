@@ -61,11 +61,6 @@ _ACCEPT = {
 }
 
 
-def any_unhandled(connection: Connection) -> bool:
-    """Does an alert wait to be applied?"""
-    return connection.execute(sa.select(alerts.c.id).where(UNHANDLED).limit(1)).first() is not None
-
-
 def unhandled(tx: Tx, limit: int) -> list[Notice]:
     """The oldest alerts that have not been applied to an incident."""
     return waiting(tx.connection, limit)
@@ -91,7 +86,15 @@ def waiting(connection: Connection, limit: int) -> list[Notice]:
 
 
 def handled(tx: Tx, notice_id: int, incident_id: str | None) -> None:
-    tx.execute(sa.update(alerts).where(alerts.c.id == notice_id).values(handled=1, incident_id=incident_id))
+    """This alert has been applied to this incident, or to none."""
+    tx.execute(_HANDLED, {"notice": notice_id, "incident": incident_id})
+
+
+_HANDLED = (
+    sa.update(alerts)
+    .where(alerts.c.id == sa.bindparam("notice"))
+    .values(handled=1, incident_id=sa.bindparam("incident"))
+)
 
 
 def latest_status(tx: Tx, fingerprint: str) -> tuple[str, float] | None:

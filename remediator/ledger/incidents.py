@@ -127,11 +127,6 @@ def _due(now: float) -> sa.ColumnElement[bool]:
     return sa.and_(incidents.c.closed_at.is_(None), incidents.c.wake_at <= now, incidents.c.lease_until < now)
 
 
-def any_due(connection: Connection, now: float) -> bool:
-    """Is there an open incident whose time has come and that nobody works on?"""
-    return connection.execute(sa.select(incidents.c.id).where(_due(now)).limit(1)).first() is not None
-
-
 def next_wake(connection: Connection) -> float | None:
     """When the next open incident is due."""
     query = sa.select(sa.func.min(sa.func.max(incidents.c.wake_at, incidents.c.lease_until))).where(

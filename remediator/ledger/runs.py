@@ -13,8 +13,8 @@ from catalog.model import Tier, Verb
 from remediator.errors import GraceError
 from remediator.ledger.engine import Tx
 from remediator.ledger.incidents import ForbiddenMove, LeaseLost
-from remediator.ledger.schema import ACTIVE, ALONE, KEPT, approvals, incidents, runs, steps
-from remediator.model import RUN_MOVES, IncidentState, Plan, PlannedStep, Run, RunState, Step, new_id
+from remediator.ledger.schema import ACTIVE, incidents, runs, steps
+from remediator.model import RUN_MOVES, Plan, PlannedStep, Run, RunState, Step, new_id
 
 VERIFIED_BY_METRIC = (
     RunState.HEALED.value,
@@ -308,37 +308,6 @@ def autonomy(connection: Connection, since: float) -> dict[str, int]:
         if verdict == "allow":
             result["alone"] += count
     return result
-
-
-def due_alone(connection: Connection, now: float, limit: int) -> list[str]:
-    """Ids of runs being done that no incident drives (by hand, or being given back) and that nobody works on."""
-    driven = sa.exists().where(
-        incidents.c.id == runs.c.incident_id,
-        incidents.c.closed_at.is_(None),
-        incidents.c.state.in_([IncidentState.ACTING.value, IncidentState.VERIFYING.value]),
-    )
-    return _ids(connection, ACTIVE, runs.c.state.in_(_BEING_DONE), ~driven, now=now, limit=limit)
-
-
-def due_held(connection: Connection, now: float, limit: int) -> list[str]:
-    """Ids of runs by hand that waited for approval, and whose approval has been settled or has expired."""
-    settled = sa.exists().where(
-        approvals.c.run_id == runs.c.id, sa.or_(approvals.c.status != "pending", approvals.c.expires_at <= now)
-    )
-    return _ids(connection, ALONE, runs.c.state == RunState.HELD.value, settled, now=now, limit=limit)
-
-
-def due_release(connection: Connection, now: float, limit: int) -> list[str]:
-    """Ids of runs whose changes still stand and whose time to give them back has come."""
-    return _ids(connection, KEPT, runs.c.release_at <= now, now=now, limit=limit)
-
-
-_BEING_DONE = (RunState.RUNNING.value, RunState.UNDOING.value)
-
-
-def _ids(connection: Connection, *which: sa.ColumnElement[bool], now: float, limit: int) -> list[str]:
-    query = sa.select(runs.c.id).where(*which, runs.c.lease_until < now).order_by(runs.c.id).limit(limit)
-    return [row[0] for row in connection.execute(query)]
 
 
 def claim(tx: Tx, run_id: str, owner: str, lease: float) -> Run | None:

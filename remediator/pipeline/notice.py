@@ -69,7 +69,6 @@ async def _one_by_one(parts: Parts) -> int:
 
 def _apply_one(tx: Tx, parts: Parts, notice: Notice) -> None:
     alerts.handled(tx, notice.id, _apply(tx, parts, notice))
-    tx.on_commit.append(parts.wake)
 
 
 def _set_aside(tx: Tx, notice: Notice) -> None:
@@ -133,8 +132,6 @@ def _apply_batch(tx: Tx, parts: Parts) -> tuple[int, bool]:
         applied += 1
         if time.perf_counter() - began > SLICE:
             break
-    if applied:
-        tx.on_commit.append(parts.wake)
     return applied, applied < len(waiting) or applied == BATCH
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import structlog
-from sqlalchemy.engine import Connection
 
 from remediator import crash
 from remediator.errors import GraceError
-from remediator.ledger import alerts, incidents, leases, runs
+from remediator.ledger import incidents, leases, runs, work
 from remediator.ledger.engine import LedgerUnavailable, Tx
 from remediator.ledger.incidents import LeaseLost
 from remediator.ledger.leases import Fenced
@@ -36,16 +35,6 @@ AGAIN = 1.0
 PAUSE_AFTER_FAILURE = 10.0
 BEATS = 4
 """How often a lease is renewed before it would end, while its work goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What a look found: are there alerts to apply, incidents to advance, and which runs to drive."""
-
-    notices: bool
-    incidents: bool
-    runs: tuple[tuple[str, str], ...]
-    """Kind of work (a key of `DRIVES`) and run."""
 
 
 class Scheduler:
@@ -97,7 +86,7 @@ class Scheduler:
 
     async def _look(self) -> None:
         parts = self._parts
-        found = await parts.ledger.read(partial(_due, now=parts.clock.now()))
+        found = await parts.ledger.read(partial(work.due, now=parts.clock.now()))
         if found.notices:
             await notice.drain(parts, self._crowded)
             crash.point("after_notice")
@@ -109,7 +98,7 @@ class Scheduler:
                 self._start(f"{incident.id}:{incident.fence}", partial(self._advance, incident))
         for kind, run_id in found.runs:
             if run_id not in self._tasks and len(self._tasks) < AT_ONCE:
-                self._start(run_id, partial(self._drive, DRIVES[kind], run_id))
+                self._start(run_id, partial(self._drive, kind, run_id))
 
     def _start(self, key: str, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.create_task(self._guard(key, work), name=f"work:{key}")
@@ -161,7 +150,7 @@ class Scheduler:
     async def _pause(self, claimed: Incident, seconds: float) -> None:
         await self._give_back(lambda tx: incidents.give_back(tx, claimed, tx.now + seconds))
 
-    async def _drive(self, work: Callable[[Parts, Run], Awaitable[None]], run_id: str) -> None:
+    async def _drive(self, kind: str, run_id: str) -> None:
         """Claim a run that no incident drives, and do what it needs now."""
         parts = self._parts
         claimed = await parts.ledger.write(lambda tx: runs.claim(tx, run_id, parts.owner, parts.lease))
@@ -170,7 +159,7 @@ class Scheduler:
         self._held.add(run_id)
         wait = AGAIN
         try:
-            await work(replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
+            await DRIVES[kind](replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
         except LeaseLost:
             raise
         except Exception:
@@ -219,15 +208,3 @@ DRIVES: Mapping[str, Callable[[Parts, Run], Awaitable[None]]] = {
     "settle_held": hand.settle_held,
     "release": _release,
 }
-
-
-def _due(connection: Connection, now: float) -> Due:
-    return Due(
-        notices=alerts.any_unhandled(connection),
-        incidents=incidents.any_due(connection, now),
-        runs=(
-            *(("carry_on", each) for each in runs.due_alone(connection, now, AT_ONCE)),
-            *(("settle_held", each) for each in runs.due_held(connection, now, AT_ONCE)),
-            *(("release", each) for each in runs.due_release(connection, now, AT_ONCE)),
-        ),
-    )
