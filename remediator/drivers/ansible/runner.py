@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +24,7 @@ _INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ")
 _OUTPUT_LIMIT = 1024 * 1024
 _EVENT_LIMIT = 1024 * 1024
 _TOLD = "grace_value"
+_MARK = "GRACE_ANSIBLE_RUN"
 _FORBIDDEN = ("permission denied", "password is required", "missing sudo password", "incorrect sudo password")
 
 
@@ -51,9 +54,10 @@ class Runner:
             private = Path(name)
             self._furnish(private, check, variables)
             log = self._place / "last.log"
+            mark = f"{_MARK}={private}"
             job = Job(
                 argv=(sys.executable, "-m", "ansible_runner", "run", str(private), "-p", file, "--ident", "grace"),
-                env=self._environment(),
+                env=self._environment() | {_MARK: str(private)},
                 cwd=private,
                 timeout=timeout,
                 output_limit=_OUTPUT_LIMIT,
@@ -63,7 +67,11 @@ class Runner:
             try:
                 code = await job.run(log, lock)
             except TimeoutError as error:
+                _end_all(mark)
                 raise Permanent(f"{file} did not end within {timeout:g} s and was killed; see {log}") from error
+            except asyncio.CancelledError:
+                _end_all(mark)
+                raise
             return _told(private / "artifacts" / "grace" / "job_events", code, file, log)
 
     def _must_be_readable(self, file: str) -> None:
@@ -111,6 +119,28 @@ class Runner:
         path = os.pathsep.join([beside, inherited.get("PATH", os.defpath)])
         # Ansible refuses to run in a locale that is not UTF-8.
         return {"LC_ALL": "C.UTF-8"} | inherited | {"PATH": path} | dict(self._config.env)
+
+
+def _end_all(mark: str) -> None:
+    """Kill whatever carries this mark in its environment: Ansible puts its workers in sessions of their own, so that
+    ending the runner's process group leaves them, and the tasks they are at, behind."""
+    needle = mark.encode()
+    while left := [pid for pid in _pids() if needle in _environ_of(pid)]:
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
+
+
+def _environ_of(pid: int) -> list[bytes]:
+    """Empty for a process that is gone, dead, or somebody else's."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _told(events: Path, code: int, file: str, log: Path) -> Told:

@@ -83,6 +83,7 @@ async def test_a_task_without_a_limit(begin: Any) -> None:
     await driver.close()
 
 
+@pytest.mark.prove
 async def test_a_limit_never_falls_to_zero(begin: Any) -> None:
     rig = begin(CeleryThrottleRig)
     driver, _, desired = await plan(rig, args={"to": 0}, throttle={"tasks": ["work.learn"], "min": 0.25})
@@ -94,12 +95,14 @@ async def test_a_limit_never_falls_to_zero(begin: Any) -> None:
     await driver.close()
 
 
+@pytest.mark.prove
 async def test_a_task_that_is_not_there(begin: Any) -> None:
     rig = begin(CeleryThrottleRig)
     with pytest.raises(Permanent, match=r"no task work\.nope"):
         await plan(rig, throttle={"tasks": ["work.nope"]})
 
 
+@pytest.mark.prove
 async def test_a_node_that_is_not_there(begin: Any) -> None:
     rig = begin(CeleryThrottleRig)
     target = rig.target(nodes=[NODE, "w2@rig"]).model_copy(update={"step_timeout": 1.5})
@@ -107,6 +110,7 @@ async def test_a_node_that_is_not_there(begin: Any) -> None:
         await rig.driver().observe(target, rig.verb, rig.context())
 
 
+@pytest.mark.prove
 async def test_a_node_that_left_the_inventory_is_not_told_anything(begin: Any) -> None:
     rig = begin(CeleryThrottleRig)
     with pytest.raises(Refused) as caught:
@@ -232,6 +236,7 @@ async def test_a_wrong_password_is_refused_and_in_no_message(begin: Any) -> None
         await rig.driver().observe(target, rig.verb, rig.context())
 
 
+@pytest.mark.prove
 async def test_asking_often_leaves_nothing_behind(begin: Any) -> None:
     rig = begin(CeleryThrottleRig)
     driver = rig.driver()

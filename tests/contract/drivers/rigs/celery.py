@@ -183,7 +183,6 @@ class CeleryRestartRig(CeleryRig):
 
 
 class CeleryThrottleRig(CeleryRig):
-    slow = False
     verb = Verb.THROTTLE
     args: Mapping[str, Any] = {"factor": 0.5}
     expected = {"learn": "30/m", "forget": None}  # noqa: RUF012
@@ -193,7 +192,6 @@ class CeleryThrottleRig(CeleryRig):
 
 
 class CeleryPauseRig(CeleryRig):
-    slow = False
     verb = Verb.PAUSE
     args: Mapping[str, Any] = {}
     expected: Any = []  # noqa: RUF012
@@ -223,8 +221,8 @@ class CeleryFoldersRig(CeleryRig):
 
 
 class CeleryFoldersPauseRig(CeleryFoldersRig, CeleryPauseRig):
-    slow = True
+    pass
 
 
 class CeleryFoldersThrottleRig(CeleryFoldersRig, CeleryThrottleRig):
-    slow = True
+    pass
