@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from remediator.ledger.engine import Tx
@@ -46,7 +47,7 @@ def accept_all(tx: Tx, posts: Sequence[Sequence[dict[str, Any]]]) -> list[int]:
         return [0] * len(posts)
     # In one order, so that two replicas that are given the same alerts wait for each other and not in a circle.
     rows.sort(key=itemgetter("key"))
-    new = {key for (key,) in tx.execute(_ACCEPT[tx.connection.dialect.name], rows)}
+    new = {key for (key,) in tx.execute(_accept(tx.connection.dialect.name), rows)}
     counts = []
     for post in posts:
         mine = new.intersection(row["key"] for row in post)
@@ -55,10 +56,14 @@ def accept_all(tx: Tx, posts: Sequence[Sequence[dict[str, Any]]]) -> list[int]:
     return counts
 
 
-_ACCEPT = {
-    name: dialect.insert(alerts).on_conflict_do_nothing(index_elements=["key"]).returning(alerts.c.key)
-    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
-}
+@cache
+def _accept(dialect: str) -> sa.Executable:
+    # Only the dialect in use is imported: the other one costs megabytes.
+    module: Any = import_module(f"sqlalchemy.dialects.{dialect}")
+    statement: sa.Executable = (
+        module.insert(alerts).on_conflict_do_nothing(index_elements=["key"]).returning(alerts.c.key)
+    )
+    return statement
 
 
 def unhandled(tx: Tx, limit: int) -> list[Notice]:

@@ -22,6 +22,8 @@ def prepare(connection: Connection, place: str) -> int:
         raise LedgerRefused(
             f"{place} was written by a newer Grace (schema {found}; this one knows {schema.VERSION}): upgrade"
         )
+    if connection.dialect.name == "postgresql":
+        schema.for_postgresql()
     if found == 0:
         schema.metadata.create_all(connection)
         connection.execute(sa.insert(schema.meta), [{"name": "version", "value": str(schema.VERSION)}])

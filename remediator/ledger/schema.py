@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from remediator.audit.schema import audit_table
@@ -36,9 +38,16 @@ alerts = sa.Table(
     sa.Column("handled", sa.Integer, nullable=False, server_default="0"),
     sa.Column("incident_id", _Id),
 )
+
+
+def _partial(name: str, *columns: sa.Column[Any], where: sa.ColumnElement[bool], unique: bool = False) -> sa.Index:
+    # PostgreSQL is told by `for_postgresql`: naming it here would import its dialect, megabytes that SQLite spares.
+    return sa.Index(name, *columns, unique=unique, sqlite_where=where, info={"where": where})
+
+
 # Conditions of partial indexes are written out wherever they are asked: with a bound value the index is not used.
 UNHANDLED = alerts.c.handled == sa.literal_column("0")
-sa.Index("alerts_unhandled", alerts.c.id, sqlite_where=UNHANDLED, postgresql_where=UNHANDLED)
+_partial("alerts_unhandled", alerts.c.id, where=UNHANDLED)
 
 quarantine = sa.Table(
     "quarantine",
@@ -79,15 +88,8 @@ incidents = sa.Table(
     sa.Column("decided", sa.Text, nullable=False, server_default=""),
 )
 _open = incidents.c.closed_at.is_(None)
-sa.Index(
-    "incidents_open",
-    incidents.c.metric_id,
-    incidents.c.resource,
-    unique=True,
-    sqlite_where=_open,
-    postgresql_where=_open,
-)
-sa.Index("incidents_wake", incidents.c.wake_at, sqlite_where=_open, postgresql_where=_open)
+_partial("incidents_open", incidents.c.metric_id, incidents.c.resource, unique=True, where=_open)
+_partial("incidents_wake", incidents.c.wake_at, where=_open)
 
 runs = sa.Table(
     "runs",
@@ -124,11 +126,11 @@ runs = sa.Table(
 ACTIVE = runs.c.active == sa.literal_column("1")
 KEPT = runs.c.kept == sa.literal_column("1")
 # The database is the mutex: at most one active run on a target.
-sa.Index("runs_busy", runs.c.target, unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
+_partial("runs_busy", runs.c.target, unique=True, where=ACTIVE)
 sa.Index("runs_started", runs.c.started_at)
 ALONE = runs.c.incident_id.is_(None)
-sa.Index("runs_alone", runs.c.state, sqlite_where=ALONE, postgresql_where=ALONE)
-sa.Index("runs_release", runs.c.release_at, sqlite_where=KEPT, postgresql_where=KEPT)
+_partial("runs_alone", runs.c.state, where=ALONE)
+_partial("runs_release", runs.c.release_at, where=KEPT)
 
 steps = sa.Table(
     "steps",
@@ -219,3 +221,11 @@ snapshots = sa.Table(
 )
 
 audit = audit_table(metadata)
+
+
+def for_postgresql() -> None:
+    """Tell the tables' partial indexes their conditions in PostgreSQL's words too."""
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            if "where" in index.info:
+                index.dialect_options["postgresql"]["where"] = index.info["where"]

@@ -37,7 +37,7 @@ _PLAIN = frozenset({"notices", "incidents"})
 _NOW: sa.BindParameter[float] = sa.bindparam("now", type_=sa.Float)
 
 
-def _line(kind: str, name: sa.ColumnElement[Any], limit: int, *which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def _line(kind: str, name: sa.ColumnElement[Any], limit: int, *which: sa.ColumnElement[bool]) -> sa.Select[str, str]:
     found = sa.select(name.label("name")).where(*which).limit(limit).subquery()
     word: sa.ColumnElement[str] = sa.literal_column(f"'{kind}'")
     return sa.select(word.label("kind"), sa.cast(found.c.name, sa.Text).label("name"))
