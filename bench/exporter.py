@@ -118,7 +118,7 @@ metrics:
     empty: absent
     bands: {good: "< 10", warning: "10..20", critical: "> 20"}
 """
-TOKEN = "a-token-of-the-bench"  # noqa: S105  (of a server that lives for seconds)
+TOKEN = "a-token-of-the-bench"
 BATCHES, BATCH = 300, 100
 
 

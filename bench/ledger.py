@@ -285,7 +285,7 @@ class _Remediator:
                 )
                 named = ", ".join(f'"{name}"' for name in columns)
                 db.execute(
-                    f"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {count - 1}) "  # noqa: S608
+                    f"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {count - 1}) "
                     f"INSERT INTO {table} ({named}) SELECT {fresh} FROM {table}, c"
                 )
 
@@ -296,7 +296,7 @@ _APPROVAL = ("id", "run_id", "incident_id")
 def _target(rows: Path, number: int) -> dict[str, Any]:
     name = f"t-{number}"
     setting = {
-        "read": f"SELECT value FROM control WHERE name = '{name}'",  # noqa: S608
+        "read": f"SELECT value FROM control WHERE name = '{name}'",
         "write": f"UPDATE control SET value = :value WHERE name = '{name}'",
         "min": 1,
     }

@@ -1,4 +1,4 @@
-"""Exits 0 when this container's part is ready: one of `PORT/PATH`, which the arguments say, else where Grace listens."""
+"""Exits 0 when this container's part is ready: one of the arguments (`PORT/PATH`), else where Grace listens."""
 
 import sys
 import urllib.error
