@@ -25,6 +25,11 @@ FilePath = Annotated[Path, AfterValidator(_beside)]
 class LedgerConfig(Frozen):
     url: str | None = None
     """SQLAlchemy URL (`sqlite:///PATH`, `postgresql://…`); `<data_dir>/ledger.db` where absent."""
+    retention: Seconds = 90 * 86400.0
+    """How long applied alerts and closed incidents are kept, with their runs and approvals; at least a day counts.
+
+    The audit log is kept for ever.
+    """
 
 
 class PeerCredentials(Frozen):

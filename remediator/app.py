@@ -34,7 +34,7 @@ from remediator.credentials import Credentials
 from remediator.drivers import DRIVERS, check_inventory
 from remediator.drivers.base import State, World
 from remediator.governance.ratchet import reload as reload_policy
-from remediator.ledger import leases, pages, runs, settings
+from remediator.ledger import leases, pages, retention, runs, settings
 from remediator.ledger.engine import Ledger, LedgerUnavailable, Tx
 from remediator.ledger.intake import Intake
 from remediator.ledger.tokens import LedgerTokens
@@ -51,6 +51,7 @@ from remediator.prometheus import Prometheus
 log = structlog.get_logger(__name__)
 
 AUDIT_CHECK_EVERY = 3600.0
+RETAIN_EVERY, RETAIN_PAUSE = 3600.0, 0.5
 SHARED_LEASE = 3.0
 """Seconds after which another replica may take over what this one works on, unless it says that it lives."""
 
@@ -158,6 +159,7 @@ async def running(
                 asyncio.create_task(reconcile_forever(parts), name="reconciler"),
                 asyncio.create_task(_checkpoint_forever(parts), name="checkpoints"),
                 asyncio.create_task(_check_audit_forever(parts, metrics), name="audit-check"),
+                asyncio.create_task(_retain_forever(parts), name="retention"),
             ]
             services = Services(parts, intake, tokens, stream, Status(parts), metrics.count)
 
@@ -328,6 +330,17 @@ async def _check_audit_forever(parts: Parts, metrics: Metrics) -> None:
     while True:
         await parts.clock.sleep(AUDIT_CHECK_EVERY)
         await _check_audit(parts, metrics)
+
+
+async def _retain_forever(parts: Parts) -> None:
+    """Let go of what is older than it is kept, in portions that hold nobody up."""
+    while True:
+        await parts.clock.sleep(RETAIN_EVERY)
+        try:
+            while await parts.ledger.write(lambda tx: retention.let_go(tx, parts.config.ledger.retention)):
+                await parts.clock.sleep(RETAIN_PAUSE)
+        except LedgerUnavailable as error:
+            log.warning("retention_waits", why=str(error))
 
 
 async def _check_audit(parts: Parts, metrics: Metrics) -> None:

@@ -1,18 +1,22 @@
-"""`grace ledger`: check and back up the SQLite file itself, whether or not a remediator is writing to it."""
+"""`grace ledger`: check, back up and restore the database itself, whether or not remediators are writing to it.
+
+A backup is a SQLite ledger whatever the engine: it can be checked, verified and read by itself, and run on.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import click
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from remediator.cli.client import (
     NOT_RIGHT,
@@ -24,8 +28,14 @@ from remediator.cli.client import (
     json_option,
 )
 from remediator.cli.output import print_fields, print_json
+from remediator.ledger.copy import copy, counts, faults_of_postgres
+from remediator.ledger.engine import LedgerRefused, cause
+from remediator.ledger.migrations import version
+from remediator.ledger.postgres import place_of, postgres_engine
 from remediator.ledger.schema import VERSION, metadata
+from remediator.ledger.sqlite import sqlite_engine
 
+T = TypeVar("T")
 _PAGES = 1000
 """Pages copied before writers get their turn."""
 _LISTED = 10
@@ -33,12 +43,13 @@ _LISTED = 10
 
 @click.group()
 def ledger() -> None:
-    """Check or back up the ledger, straight from its file.
+    """Check, back up or restore the ledger, straight from its file or database.
 
     \b
     Examples:
       grace ledger check
       grace ledger backup /var/backups/grace.db
+      grace ledger restore /var/backups/grace.db
     """
 
 
@@ -47,15 +58,18 @@ def ledger() -> None:
 @data_option
 @json_option
 def check(config: Path | None, data: Path | None, as_json: bool) -> None:
-    """Check every page and index of the ledger file. Exits 1 when it is damaged.
+    """Check every page and index of the ledger file, or what PostgreSQL knows of its own. Exits 1 when it is damaged.
 
     The audit log's own proof is `grace audit verify`.
     """
-    path = ledger_file(config, data)
-    with closing(_opened(path)) as connection:
-        found = _examined(connection)
+    place = ledger_place(config, data)
+    if isinstance(place, str):
+        path, found = place_of(place), _on_postgres(place, _examined_postgres)
+    else:
+        with closing(_opened(place)) as connection:
+            path, found = str(place), _examined(connection)
     if as_json:
-        print_json({"file": str(path), **found})
+        print_json({"file": path, **found})
     else:
         rows = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found["rows"].items())
         print_fields(
@@ -75,17 +89,18 @@ def check(config: Path | None, data: Path | None, as_json: bool) -> None:
 def backup(file: Path, config: Path | None, data: Path | None, as_json: bool) -> None:
     """Copy the ledger to a new FILE, consistent as of one moment, then check the copy.
 
-    To restore, stop the remediator and put FILE in the ledger's place.
+    FILE is a SQLite ledger, also where the ledger is in PostgreSQL. To restore, stop the remediator and put FILE in
+    the ledger's place, or `grace ledger restore` it into an empty database.
     """
-    path = ledger_file(config, data)
+    place = ledger_place(config, data)
     if file.exists():
         raise Failure(f"{file} exists already; name a new file")
     part = file.with_name(f"{file.name}.part")
     try:
         # Created first, so that it is never readable by others, not even while it is copied.
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-        with closing(_opened(path)) as source, closing(sqlite3.connect(part)) as copy:
-            source.backup(copy, pages=_PAGES)
+        _copied(place, part)
+        with closing(sqlite3.connect(part)) as copy:
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
             found = _examined(copy)
         if found["ok"]:
@@ -103,21 +118,98 @@ def backup(file: Path, config: Path | None, data: Path | None, as_json: bool) ->
         click.echo(f"{file}: {file.stat().st_size} bytes, {found['rows'].get('audit', 0)} audit entries, checked")
 
 
-def ledger_file(config: Path | None, data: Path | None) -> Path:
-    """The SQLite file of the ledger. Raises Failure for another database, or when there is none yet."""
+@ledger.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+@data_option
+def restore(file: Path, config: Path | None, data: Path | None) -> None:
+    """Copy a backup into the empty PostgreSQL database that `ledger.url` names.
+
+    A ledger in a file needs no command: stop the remediator and put FILE in its place.
+    """
+    place = ledger_place(config, data, wanted=False)
+    if not isinstance(place, str):
+        raise Failure(f"the ledger is a file: stop the remediator and put {file} in the place of {place}")
+    if not file.is_file():
+        raise Failure(f"there is no backup at {file}")
+
+    def into(target: Connection) -> dict[str, int]:
+        _opened(file).close()
+        with sqlite_engine(file, writer=False).connect() as source:
+            return copy(source, target, place_of(place))
+
+    rows = _on_postgres(place, into)
+    click.echo(f"{place_of(place)}: {rows['audit']} audit entries, {rows['incidents']} incidents; start the remediator")
+
+
+def ledger_place(config: Path | None, data: Path | None, *, wanted: bool = True) -> Path | str:
+    """The SQLite file of the ledger, or its PostgreSQL URL. Raises Failure where there is none (and it is `wanted`)."""
     settings = find_place(config, data, None).config
     path = settings.data_dir / "ledger.db"
     if settings.ledger.url is not None:
         try:
             url = make_url(settings.ledger.url)
         except ArgumentError as error:
-            raise Failure("ledger.url is not a database URL; write sqlite:///PATH") from error
+            raise Failure("ledger.url is not a database URL; write sqlite:///PATH or postgresql://…") from error
+        if url.get_backend_name() == "postgresql":
+            return settings.ledger.url
         if url.get_backend_name() != "sqlite" or not url.database:
-            raise Failure(f"the ledger is in {url.get_backend_name()}: use its own tools to check and back it up")
+            raise Failure(
+                f"ledger.url: {url.get_backend_name()} is not supported; use sqlite:///PATH or postgresql://…"
+            )
         path = Path(url.database)
-    if not path.is_file():
+    if wanted and not path.is_file():
         raise Failure(f"there is no ledger at {path}: name the data folder with --data")
     return path
+
+
+def _copied(place: Path | str, part: Path) -> None:
+    if isinstance(place, Path):
+        with closing(_opened(place)) as source, closing(sqlite3.connect(part)) as target:
+            source.backup(target, pages=_PAGES)
+        return
+
+    def out(source: Connection) -> None:
+        engine = sqlite_engine(part, writer=True)
+        with engine.begin() as target:
+            copy(source, target, str(part))
+        engine.dispose()
+
+    _on_postgres(place, out, writing=False)
+
+
+def _on_postgres(url: str, function: Callable[[Connection], T], *, writing: bool = True) -> T:
+    """What `function` gave, in one transaction there. Raises Failure when the database cannot be used."""
+
+    async def run() -> T:
+        engine = postgres_engine(url, patient=True)
+        try:
+            isolated = engine if writing else engine.execution_options(isolation_level="REPEATABLE READ")
+            async with isolated.begin() as connection:
+                return await connection.run_sync(function)
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(run())
+    except LedgerRefused as error:
+        raise Failure(str(error)) from error
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        raise Failure(f"{place_of(url)} cannot be used as a ledger: {cause(error)}") from error
+
+
+def _examined_postgres(connection: Connection) -> Mapping[str, Any]:
+    number = version(connection)
+    if not number:
+        raise LedgerRefused("this database is not a ledger")
+    if number > VERSION:
+        return {"ok": False, "version": number, "rows": {}, "faults": [_newer(number)]}
+    faults = faults_of_postgres(connection)
+    return {"ok": not faults, "version": number, "rows": counts(connection), "faults": faults}
+
+
+def _newer(found: object) -> str:
+    return f"its version is {found}; this program knows up to {VERSION}"
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -132,17 +224,17 @@ def _opened(path: Path) -> sqlite3.Connection:
 def _examined(connection: sqlite3.Connection) -> Mapping[str, Any]:
     """Version, rows by table, and what is damaged. Raises Failure for a database that is no ledger of ours."""
     try:
-        version = connection.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+        told = connection.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
     except sqlite3.Error as error:
         raise Failure(f"this database is not a ledger: {error}") from error
-    number = int(version[0]) if version and str(version[0]).isdecimal() else None
+    number = int(told[0]) if told and str(told[0]).isdecimal() else None
     try:
         faults = [line for (line,) in connection.execute(f"PRAGMA integrity_check({_LISTED})") if line != "ok"]
         rows = {table: _count(connection, table) for table in sorted(metadata.tables)}
     except sqlite3.DatabaseError as error:
         faults, rows = [str(error)], {}
     if number is None or number > VERSION:
-        faults.append(f"its version is {version[0] if version else 'missing'}; this program knows up to {VERSION}")
+        faults.append(_newer(told[0] if told else "missing"))
     return {"ok": not faults, "version": number, "rows": rows, "faults": faults}
 
 

@@ -243,9 +243,13 @@ class PostgresLedger(Ledger):
             self._away, self.writable = "", True
 
 
-def postgres_engine(url: str) -> AsyncEngine:
-    """An engine whose sessions are durable, and never hold a lock for longer than their process lives."""
+def postgres_engine(url: str, *, patient: bool = False) -> AsyncEngine:
+    """An engine whose sessions are durable, and never hold a lock for longer than their process lives.
+
+    `patient` is for a copy of everything, which may take its time.
+    """
     found = sa.engine.make_url(url)
+    answer, stalled = (3600.0, 3600.0) if patient else (ANSWER, STALLED)
     try:
         return create_async_engine(
             _for_asyncpg(found),
@@ -255,13 +259,13 @@ def postgres_engine(url: str) -> AsyncEngine:
             hide_parameters=True,  # labels and bodies of strangers: never in an error
             connect_args={
                 "timeout": CONNECT,
-                "command_timeout": ANSWER,
+                "command_timeout": answer,
                 "server_settings": {
                     "application_name": "grace",
                     "synchronous_commit": "on",  # an answer means durable, whatever the server's default is
                     "default_transaction_isolation": "read committed",
-                    "idle_in_transaction_session_timeout": f"{STALLED * 1000:.0f}",
-                    "statement_timeout": f"{ANSWER * 1000:.0f}",
+                    "idle_in_transaction_session_timeout": f"{stalled * 1000:.0f}",
+                    "statement_timeout": f"{answer * 1000:.0f}",
                     "timezone": "UTC",
                 },
             },

@@ -43,10 +43,10 @@ def test_another_file_is_exit_2(shell: Any, content: bytes) -> None:
 
 
 def test_another_database_is_pointed_elsewhere(shell: Any) -> None:
-    (shell.folder / "grace.yml").write_text("ledger: {url: 'postgresql://user:hunter2@host/name'}\n")
+    (shell.folder / "grace.yml").write_text("ledger: {url: 'mysql://user:hunter2@host/name'}\n")
     result = shell.grace("ledger", "check")
     assert result.exit_code == 2
-    assert "postgresql" in result.stderr
+    assert "mysql is not supported" in result.stderr
     assert "hunter2" not in result.output
 
 
