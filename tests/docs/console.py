@@ -20,12 +20,14 @@ from pathlib import Path
 
 FENCE = re.compile(r"^( *)```(\w+)(?: +(\S+))?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 IDENTIFIER = re.compile(r"\b(?:inc|run|app)_[0-9a-z]{6,}\b")
-TOKENS = re.compile(r"(\b(?:inc|run|app)_[0-9a-z]{6,}\b|\d+(?:[.:-]\d+)*|…|\s+)")
+TOKENS = re.compile(r"(\b(?:inc|run|app)_[0-9a-z]{6,}\b|warning|critical|\d+(?:[.:-]\d+)*|…|\s+)")
 LOOKS = re.compile(r"grace (status|incidents|runs|doctor|approvals(?! (approve|reject))|audit|governance$)|curl|test ")
 PORTS = (9780, 9781, 9782, 9790, 9793, 9090, 9093)
 """Ports that the documentation names; each stands for a free one."""
 PATIENCE = 120.0
 DRILLS = 3
+BANDS = ("warning", "critical")
+"""Which of them a drill is first seen as is a matter of what else the machine does."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class Shell:
             elif IDENTIFIER.fullmatch(token):
                 parts.append(rf"({token[:4]}\w+)")
                 names.append(token)
+            elif token in BANDS and "detected:" in line:
+                parts.append(f"(?:{'|'.join(BANDS)})")
             elif token == "…":
                 parts.append(".*")
             elif token.isspace():
