@@ -23,28 +23,40 @@ class Limits(Frozen):
     """How far a target may be scaled: never below `min`, never above `max`."""
 
     min: int = Field(default=1, ge=0)
+    """Never fewer than this."""
     max: int = Field(default=1, ge=0)
+    """Never more than this."""
 
 
 class Target(Frozen):
     """One thing that verbs act on. `driver` names a row of `remediator.drivers.DRIVERS`, which validates `config`."""
 
     name: str = Field(pattern=TARGET_PATTERN, max_length=100, examples=["api", "api-1"])
+    """Its key in the file."""
     driver: str
+    """Which driver does the verbs on it."""
     group: str = ""
     """For the blast radius; its own name where empty."""
     resources: tuple[str, ...] = ()
     """Values of the `resource` label of infra metrics that mean this target (exact)."""
     limits: Limits = Limits()
+    """How far it may be scaled."""
     edge: str | None = None
+    """The target that spreads load over it, for `shift-load`."""
     standby: str | None = None
+    """The target that takes over for a while, for `spawn-emergency-shard`."""
     nodes: str | None = None
+    """The target that is the machines below it, for `scale-nodes`."""
     reclaim: str | None = None
+    """The target whose old files may go, for `cleanup-disk`."""
     analysis: str | None = None
+    """The target that analyses it, for `run-trust-analysis`."""
     shadow: bool = False
+    """Decide and record everything about it, touch nothing."""
     step_timeout: float = Field(default=30.0, gt=0, le=600)
     """Seconds that one step on this target may take."""
     config: Mapping[str, Any] = Field(default_factory=dict)
+    """What its driver reads: see the driver's README."""
 
     @property
     def blast_group(self) -> str:
@@ -75,6 +87,7 @@ class Inventory(Frozen):
     model_config = ConfigDict(json_schema_extra=_targets_as_written)
 
     targets: Mapping[str, Target] = Field(default_factory=dict)
+    """Each by its name."""
 
     @model_validator(mode="before")
     @classmethod
