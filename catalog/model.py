@@ -588,7 +588,9 @@ class TimeScale(Frozen):
     """How intervals shrink for tests. `drill` is clamp(0.1 x interval, 2 s, 6 s); otherwise a plain factor."""
 
     factor: float = Field(default=1.0, gt=0, le=1)
+    """What every interval is multiplied by."""
     drill: bool = False
+    """Every interval a tenth, within 2 s and 6 s."""
 
     def interval(self, seconds: float) -> float:
         if self.drill:
