@@ -47,7 +47,10 @@ if [ ! -s $data/PG_VERSION ]; then
 fi
 exec $bin/postgres -D $data -c "listen_addresses=*"
 """
-_GET = "RUN apt-get update -qq && cd /tmp && apt-get download -qq {package} && dpkg -x {package}_*.deb / && rm *.deb\n"
+_GET = """
+RUN apt-get update -qq && cd /tmp && apt-get download -qq {package} && dpkg -x {package}_*.deb unpacked \\
+    && cp -r unpacked/usr / && rm -r unpacked *.deb
+"""
 _WGET = "RUN ln -s /bin/busybox /usr/local/bin/wget\n"
 STAND_INS: Mapping[str, str] = {
     "prom/prometheus": _GET.format(package="prometheus")
