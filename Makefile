@@ -26,8 +26,10 @@ setup: $(VENV)/.ready ## make the virtual environment
 up: setup ## run the whole loop with the demo workload; Ctrl-C stops all of it
 	@exec $(BIN)/grace up $(ARGS)
 
+# Acceptance tells its story alone: it measures what the whole machine does. The others wait much, so two at a time.
 test: setup lint ## every test: unit, golden, property, integration, acceptance
-	$(BIN)/python -m pytest -m "not prove" $(ARGS)
+	$(BIN)/python -m pytest -m acceptance $(ARGS)
+	$(BIN)/python -m pytest -m "not prove and not acceptance" -n 2 --dist loadfile $(ARGS)
 
 lint: setup ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .
