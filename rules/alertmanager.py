@@ -33,9 +33,13 @@ class Receivers:
 def config(catalog: Catalog, scale: TimeScale, receivers: Receivers | None = None) -> str:
     """The text of a whole `alertmanager.yml`: Grace, people, and whatever else arrives goes to people too."""
     to = receivers or Receivers()
+    routes = _routes(catalog, scale)
+    if catalog.bindings:
+        # The receiver at the top hears only of what no route below took, and Grace's took these.
+        routes.append({"receiver": PEOPLE, **_people_timing(scale)})
     value: Value = {
         "global": {"resolve_timeout": "5m"},
-        "route": {**_people_timing(scale), "receiver": PEOPLE, "routes": _routes(scale)},
+        "route": {**_people_timing(scale), "receiver": PEOPLE, "routes": routes},
         "inhibit_rules": _inhibit_rules(),
         "receivers": _receivers(to),
     }
@@ -47,28 +51,28 @@ def fragment(catalog: Catalog, scale: TimeScale, receivers: Receivers | None = N
     to = receivers or Receivers()
     how = (
         "Add to an existing configuration: `routes` first below its `route`, the inhibition rules and the receivers to "
-        "its own.\nYour own alerts reach Grace by a route that `continue`s; see docs/how-to/route-alerts.md."
+        "its own.\nWhere the catalog binds alerts of your own, end your routes with one to your default "
+        "receiver; see docs/how-to/route-alerts.md."
     )
     value: Value = {
-        "routes": _routes(scale),
+        "routes": _routes(catalog, scale),
         "inhibit_rules": _inhibit_rules(),
         "receivers": _receivers(to),
     }
     return dump(value, f"{header(catalog)}\n{how}")
 
 
-def _routes(scale: TimeScale) -> list[Value]:
+def _routes(catalog: Catalog, scale: TimeScale) -> list[Value]:
     """The order matters: Grace first and on, then what nobody is called for, then people."""
     return [
         {
             "receiver": GRACE,
             "matchers": ['grace="true"'],
             "group_by": ["metric_id", "resource", "severity"],
-            "group_wait": _span(scale, 1, 1),
-            "group_interval": _span(scale, 30, 3),
-            "repeat_interval": _span(scale, 1800, 60),
+            **_grace_timing(scale),
             "continue": True,
         },
+        *_bound_routes(catalog, scale),
         {"receiver": NOBODY, "matchers": [f'alertname!="{STALE_ALERT}"', 'grace="true"']},
         {"receiver": NOBODY, "matchers": ['alertname="GraceHandling"']},
         # Grace gets a head start: by then it has said that it handles the alert, or it does not.
@@ -81,6 +85,36 @@ def _routes(scale: TimeScale) -> list[Value]:
         {"receiver": PEOPLE, "matchers": [f'alertname="{STALE_ALERT}"', 'grace="true"'], **_people_timing(scale)},
         {"receiver": PEOPLE, "matchers": ['audience="people"', 'category="grace"'], **_people_timing(scale)},
     ]
+
+
+def _bound_routes(catalog: Catalog, scale: TimeScale) -> list[Value]:
+    """A team's own alerts that a binding answers: to Grace, and on to wherever they went before."""
+    written: set[tuple[str, ...]] = set()
+    routes: list[Value] = []
+    for binding in catalog.bindings:
+        # What Grace's first route takes already must not arrive twice.
+        matchers = (*binding.matchers, 'grace!="true"')
+        if matchers in written:
+            continue
+        written.add(matchers)
+        routes.append(
+            {
+                "receiver": GRACE,
+                "matchers": list(matchers),
+                "group_by": ["..."],
+                **_grace_timing(scale),
+                "continue": True,
+            }
+        )
+    return routes
+
+
+def _grace_timing(scale: TimeScale) -> dict[str, Value]:
+    return {
+        "group_wait": _span(scale, 1, 1),
+        "group_interval": _span(scale, 30, 3),
+        "repeat_interval": _span(scale, 1800, 60),
+    }
 
 
 def _people_timing(scale: TimeScale) -> dict[str, Value]:

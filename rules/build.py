@@ -17,16 +17,18 @@ def build(
     receivers: alertmanager.Receivers | None = None,
     *,
     docs: str = "docs",
+    tests: bool = True,
 ) -> Mapping[str, str]:
     """Rule files at the top, so that `*.yml` there are rule files only; the rest in folders.
 
-    Raises ValueError where the scale makes an interval shorter than a scrape.
+    Without `tests` none of the promtool tests, which take longer than all the rest. Raises ValueError where the scale
+    makes an interval shorter than a scrape.
     """
     scale = scale or TimeScale()
     return {
         **compile_rules(catalog, scale, docs=docs),
         "alertmanager/alertmanager.yml": alertmanager.config(catalog, scale, receivers),
         "alertmanager/fragment.yml": alertmanager.fragment(catalog, scale, receivers),
-        **test_files(catalog, scale),
+        **(test_files(catalog, scale) if tests else {}),
         "operator/grace-rules.yml": prometheus_rule(catalog, scale, docs=docs),
     }

@@ -28,6 +28,7 @@ def rules() -> None:
 @click.option("--time-scale", type=float, default=1.0, help="Scale intervals and windows (0-1], for tests.")
 @click.option("--drill", is_flag=True, help="The drill profile: every interval a tenth, within 2 s and 6 s.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where files differ from the catalog.")
+@click.option("--tests/--no-tests", default=True, help="Write promtool tests too; slow where metrics are many.")
 @click.option("--remediator-url", default=Receivers.remediator_url, show_default=True)
 @click.option("--credentials-file", default=Receivers.credentials_file, show_default=True, help="Bearer token's file.")
 @click.option("--people-url", help="A webhook that tells people.")
@@ -38,18 +39,23 @@ def build(
     time_scale: float,
     drill: bool,
     check: bool,
+    tests: bool,
     remediator_url: str,
     credentials_file: str,
     people_url: str | None,
     docs_url: str,
 ) -> None:
-    """Write rule files, Alertmanager configuration, promtool tests and a PrometheusRule."""
+    """Write rule files, Alertmanager configuration, promtool tests and a PrometheusRule.
+
+    With --no-tests, tests of an earlier catalog are removed: they would hold the rules to something else.
+    """
     if not 0 < time_scale <= 1:
         raise click.BadParameter("must be above 0 and at most 1", param_hint="--time-scale")
     receivers = Receivers(remediator_url, credentials_file, people_url)
     try:
         catalog = load_catalog(files)
-        generated = build_files(catalog, TimeScale(factor=time_scale, drill=drill), receivers, docs=docs_url)
+        scale = TimeScale(factor=time_scale, drill=drill)
+        generated = build_files(catalog, scale, receivers, docs=docs_url, tests=tests)
         if check:
             _report_drift(out, output.drift(out, generated))
             return

@@ -10,7 +10,12 @@ This is the specification that the generated promtool tests hold the rules to.
     n there is nothing (no request, an empty queue)     h not measured anew: the last reading, scraped again
     x not scraped                                       u not scraped, and nobody marked it (Prometheus was down)
     N not a number    P plus infinity    M minus infinity
-    l critical, and measured a moment too late for its evaluation
+    l critical, and measured a moment too late for its evaluation    L the same, and just that scrape was lost
+    e good, and measured at every scrape: critical only between evaluations
+Of counters only:
+    r good, after a restart      R restarted about an evaluation that no scrape saw
+    o not born yet, though its source is measured       O only the part is not born: nothing of it has happened
+    f bad, but one event too few to say so              F bad, and just enough of them
 """
 
 from __future__ import annotations
@@ -47,8 +52,22 @@ LIVES: dict[str, str] = {
     "gone-in-critical": "gggccccccxxxxxxxxxgggggggg",
     "unmarked": "gggccccuuuuuuuuuucccgggggg",
     "late": "gggclclclclclclclggggggggg",
+    "late-and-lost": "ggggggLggggggggggggggggggg",
+    "every-scrape": "ggggeeeeeeeeeeeeeeeeeegggg",
+    "lost-half": "gggccccxxcxxcxxcxxcxxcgggg",
+    "gone-in-warning": "gggwwwwwwwxxxxxxxxxxxxxxgg",
+    "foreign": "gggcccuuuuuugggwwwwwgggggg",
+    "restarted": "ggggccccgrggggggrggggggggg",
+    "restarted-unseen": "gggggggRggggggggggRggggggg",
+    "unborn": "ooooooooocccccgggggggggggg",
+    "part-unborn": "OOOOOOOOOcccccgggggggggggg",
+    "few": "nnnnnnnfnnnnnnnFnnnnnnfFfn",
     "two-exporters": "gggggcccccwwwwwwwggggggggg",
 }
+GONE = "gone"
+"""The life that every metric lives, though it may not be certain what is read at its gap."""
+FOREIGN = "foreign"
+"""The life of one resource whose exporter does not say when it measured."""
 TWO_EXPORTERS = "two-exporters"
 """The life of one resource that two exporters see, or see a half of each."""
 

@@ -10,11 +10,11 @@ from catalog.model import Catalog, MetricCatalogEntry, TimeScale
 from rules.compile import header
 from rules.derive import Clock
 from rules.groups import OUT_OF_BAND, STALE_ALERT, clock
-from rules.lives import LIVES, TWO_EXPORTERS, Told, judge
+from rules.lives import FOREIGN, GONE, LIVES, TWO_EXPORTERS, Told, judge
 from rules.metatests import meta_test
 from rules.promql import duration, number
 from rules.records import Life, records
-from rules.rigs import SECOND, STALE, Played, Point, levels, rig, shared
+from rules.rigs import SECOND, STALE, Played, Point, levels, rig, shared, unstamped
 from rules.yamltext import Value, dump
 
 _LENGTH = max(map(len, LIVES.values()))
@@ -36,10 +36,11 @@ def metric_test(metric: MetricCatalogEntry, scale: TimeScale) -> Value:
     lived = dict(_lived(metric, spans))
     told = {resource: _told(metric, played) for resource, played in lived.items()}
     judged = {resource: judge(each, spans.samples) for resource, each in told.items()}
+    certain = rig(metric, spans).reads_gaps
     known = [
         Life(played.samples, played.windows, told[resource], judged[resource])
         for resource, played in lived.items()
-        if not resource.endswith("/gone")
+        if certain or not resource.endswith(f"/{GONE}")
     ]
     checks: list[Value] = []
     for at in range(_LENGTH):
@@ -49,7 +50,7 @@ def metric_test(metric: MetricCatalogEntry, scale: TimeScale) -> Value:
         checks.append(_check(metric, OUT_OF_BAND, when, fired, 'audience="people"'))
         missed = {resource: "warning" if each.stale[at] else "" for resource, each in judged.items()}
         checks.append(_check(metric, STALE_ALERT, when, missed, 'grace="true"'))
-        for expr, counts in records(known, at, spans.samples, metric.id) if at % 3 == 1 else ():
+        for expr, counts in records(known, at, spans.samples, _own(metric, certain)) if at % 3 == 1 else ():
             samples: list[Value] = [{"labels": labels, "value": count} for labels, count in counts.items()]
             checks.append({"expr": expr, "eval_time": when, "exp_samples": samples})
     return {
@@ -65,6 +66,11 @@ def metric_test(metric: MetricCatalogEntry, scale: TimeScale) -> Value:
             _memory_test(metric, spans, steps, next(iter(lived.items()))),
         ],
     }
+
+
+def _own(metric: MetricCatalogEntry, certain: bool) -> str:
+    """Matchers of the resources whose readings are certain."""
+    return f'metric_id="{metric.id}"' + ("" if certain else f',resource!~".+/{GONE}"')
 
 
 def _memory_test(metric: MetricCatalogEntry, spans: Clock, steps: int, one: tuple[str, Played]) -> Value:
@@ -96,7 +102,11 @@ def _lived(metric: MetricCatalogEntry, spans: Clock) -> Iterator[tuple[str, Play
         for name, life in LIVES.items():
             if player.knows(life):
                 played = player.play(life, values)
-                yield f"{side}/{name}", shared(metric, played) if name == TWO_EXPORTERS else played
+                if name == TWO_EXPORTERS:
+                    played = shared(metric, played)
+                if name == FOREIGN:
+                    played = unstamped(metric, spans, life, played)
+                yield f"{side}/{name}", played
 
 
 def _told(metric: MetricCatalogEntry, played: Played) -> Told:

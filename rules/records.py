@@ -24,9 +24,11 @@ class Life:
     judged: Judged
 
 
-def records(lives: Sequence[Life], at: int, per_window: int, metric_id: str) -> Iterator[tuple[str, Mapping[str, int]]]:
-    """Expressions and what they give: labels as promtool writes them, and how many resources have that value."""
-    own = f'metric_id="{metric_id}",resource!~".+/gone"'
+def records(lives: Sequence[Life], at: int, per_window: int, own: str) -> Iterator[tuple[str, Mapping[str, int]]]:
+    """Expressions and what they give: labels as promtool writes them, and how many resources have that value.
+
+    `own` are matchers, without braces, of the series that belong to these lives.
+    """
     plain: dict[str, list[float | None]] = {
         "resource:grace_value:sample": [life.samples[at] for life in lives],
         "resource:grace_band:sample": [life.told.samples[at] for life in lives],

@@ -66,8 +66,8 @@ class Rig:
     letters: frozenset[str]
     play: Callable[[str, dict[str, float]], Played]
     reads_gaps: bool = True
-    """Whether it is certain what is read just after scrapes were lost. A counter is read a little longer than it is
-    scraped, so its lives lose scrapes only where every value is good."""
+    """Whether it is certain what is read while scrapes are lost. A counter is read for four scrapes after it was
+    scraped; where its interval is no longer, its lives lose scrapes only where every value is good."""
 
     def knows(self, life: str) -> bool:
         """Whether this life can be played."""
@@ -77,6 +77,7 @@ class Rig:
 def rig(metric: MetricCatalogEntry, clock: Clock) -> Rig:
     """The rig of the metric's kind. Raises NoRig where its selectors cannot be matched by made-up series."""
     steps = max(1, math.floor(clock.interval / clock.scrape + 1e-9))
+    certain = clock.interval > 4 * clock.scrape
     match metric.derive:
         case Gauge() as derive:
             return _Gauges(metric, clock, steps).gauge(derive)
@@ -89,13 +90,15 @@ def rig(metric: MetricCatalogEntry, clock: Clock) -> Rig:
         case Quantile() as derive:
             return Rig(_COUNTED, partial(_quantile, derive, metric, clock, steps), reads_gaps=False)
         case Events() as derive:
-            return Rig(_COUNTED, partial(_events, derive, metric, clock, steps), reads_gaps=False)
+            play = partial(_events, derive, metric, clock, steps)
+            return Rig(_COUNTED | set("rRo"), play, reads_gaps=certain)
         case EventRatio() as derive:
-            return Rig(_COUNTED, partial(_event_ratio, derive, metric, clock, steps), reads_gaps=False)
+            play = partial(_event_ratio, derive, metric, clock, steps)
+            return Rig(_COUNTED | set("rRoOfF"), play, reads_gaps=certain)
 
 
 _COUNTED = frozenset("gGwWcECnx")
-_MEASURED = "gGwWcEChxul"
+_MEASURED = "gGwWcEChxulLe"
 _STAMP = "grace_sample_timestamp_seconds"
 _NO_NUMBER = {"N": math.nan, "P": math.inf, "M": -math.inf}
 
@@ -149,7 +152,19 @@ def _levels(bands: Bands, side: str, unit: Unit, step: Decimal) -> dict[str, flo
     middle = ((warning + critical) / 2).quantize(step)
     values = {"g": good, "G": last_good, "W": first_warning, "w": middle, "E": critical, "C": critical + sign * step}
     monstrous = critical + sign * 1000 * max(step, abs(critical))
-    return {letter: float(value) for letter, value in {**values, "c": worst, "l": worst, "m": monstrous}.items()}
+    return {
+        letter: float(value)
+        for letter, value in {
+            **values,
+            "c": worst,
+            "l": worst,
+            "L": worst,
+            "e": good,
+            "m": monstrous,
+            "r": good,
+            "F": worst,
+        }.items()
+    }
 
 
 def _step(metric: MetricCatalogEntry) -> Decimal:
@@ -205,7 +220,7 @@ class _Gauges:
     def _gauge(self, derive: Gauge, life: str, values: dict[str, float]) -> Played:
         played = Played()
         read = [self._read(letter, values) for letter in life]
-        played.put(derive.series, self._points(life, read))
+        played.put(derive.series, self._points(life, read, lambda _at, _step: values["c"]))
         gone = "NPMn"
         if derive.present:
             played.put(derive.present, self._points(life, [None if letter in "xu" else 20.0 for letter in life]))
@@ -226,13 +241,13 @@ class _Gauges:
             None if letter in "xu" else 0.0 if value is None else value * whole
             for letter, value in zip(life, read, strict=True)
         ]
-        played.put(derive.numerator, self._points(life, over))
+        played.put(derive.numerator, self._points(life, over, lambda _at, _step: values["c"] * whole))
         played.put(derive.denominator, self._points(life, under))
         nothing = 0.0 if self.metric.empty is Empty.ZERO else None
         return self._told(played, life, read, nothing, "n" if self.metric.empty is Empty.ABSENT else "")
 
     def age(self, derive: Age) -> Rig:
-        return Rig(frozenset(_MEASURED + "nm") - {"l"}, lambda life, values: self._age(derive, life, values))
+        return Rig(frozenset(_MEASURED + "nm") - set("lLe"), lambda life, values: self._age(derive, life, values))
 
     def _age(self, derive: Age, life: str, values: dict[str, float]) -> Played:
         played = Played()
@@ -247,9 +262,11 @@ class _Gauges:
     ) -> Played:
         """The life as it is read: each measurement once. `gone` are the letters at which the source is not there."""
         interval = self.clock.interval
-        taken = [None if letter in "xu" else (at + 0.01 * (letter == "l")) * interval for at, letter in enumerate(life)]
+        taken = [
+            None if letter in "xu" else (at + 0.01 * (letter in "lL")) * interval for at, letter in enumerate(life)
+        ]
         stamp = f'{_STAMP}{{metric_id="{self.metric.id}"}}'
-        played.put(stamp, self._points(life, taken))
+        played.put(stamp, self._points(life, taken, lambda at, step: at * interval + step * self.clock.scrape))
         readings: list[float | None] = []
         for letter, value in zip(life, read, strict=True):
             if letter in "xuh":
@@ -258,16 +275,16 @@ class _Gauges:
                 readings.append(nothing)
             else:
                 readings.append(None if value is None else close(value))
-        if "l" in life:
+        late = next((at for at, letter in enumerate(life) if letter in "lL"), None)
+        if late is not None:
             # One evaluation finds nothing new; from then on each reads the measurement before, and none is lost.
-            first = life.index("l")
-            readings = [*readings[:first], None, *readings[first:-1]]
+            readings = [*readings[:late], None, *readings[late:-1]]
         played.samples = readings
         played.windows = _aggregated(self.metric, self.clock, played.samples)
         held = self._unheld(life)
         # The last scrape before an unmarked gap is still young enough at the gap's first evaluation.
         played.present = [
-            held[at - 1] not in "xu" + gone if letter == "u" and at else letter not in "xu" + gone
+            held[at - 1] not in "xu" + gone if letter == "u" and at else letter not in "xuL" + gone
             for at, letter in enumerate(held)
         ]
         return played
@@ -284,18 +301,41 @@ class _Gauges:
             letters += letters[-1:] if letter == "h" else letter
         return letters
 
-    def _points(self, life: str, values: Sequence[float | None]) -> list[Point]:
-        """Each value for as long as it is the last one measured, a mark where the series ends and somebody saw it."""
+    def _points(
+        self, life: str, values: Sequence[float | None], between: Callable[[int, int], float] | None = None
+    ) -> list[Point]:
+        """Each value for as long as it is the last one measured, a mark where the series ends and somebody saw it.
+
+        `between` gives what letter `e` shows at (evaluation, scrape after it).
+        """
         points: list[Point] = []
         current: float | None = None
-        for letter, value in zip(life, values, strict=True):
-            late = [current] if letter == "l" else []
+        for at, (letter, value) in enumerate(zip(life, values, strict=True)):
             there = bool(points) and points[-1] is not None and points[-1] != STALE
+            first: list[Point] = [current] if letter == "l" else []
+            if letter == "L":
+                first = [STALE if there else None]
             current = current if letter == "h" else value
-            points += [*late, *[current] * (self.steps - len(late))]
+            if letter == "e" and between is not None:
+                points += [current, *(between(at, step) for step in range(1, self.steps))]
+                continue
+            points += [*first, *[current] * (self.steps - len(first))]
             if current is None and there and letter != "u":
                 points[-self.steps] = STALE
         return points
+
+
+def unstamped(metric: MetricCatalogEntry, clock: Clock, life: str, played: Played) -> Played:
+    """The same life of an exporter that does not say when it measured: what stands there is read as it stands."""
+    series = {key: points for key, points in played.series.items() if key[0] != _STAMP}
+    samples = list(played.samples)
+    older = clock.interval if isinstance(metric.derive, Age) else 0.0
+    for at in range(1, len(life)):
+        value = samples[at - 1]
+        if life[at] == "u" != life[at - 1] and value is not None:
+            # The last scrape is still young enough at the gap's first evaluation.
+            samples[at] = value + older
+    return Played(series, samples, _aggregated(metric, clock, samples), played.present)
 
 
 def _aggregated(metric: MetricCatalogEntry, clock: Clock, samples: Sequence[float | None]) -> list[float | None]:
@@ -447,16 +487,92 @@ def _quantile_of(counts: Sequence[int], bounds: Sequence[float], quantile: float
     return None
 
 
+class CountedLife:
+    """Whole events, and what a pencil makes of them: `each` holds what every letter adds.
+
+    A letter's events happen between the evaluation before it and its own.
+    """
+
+    def __init__(self, life: str, each: Sequence[float], present: Sequence[bool], born: int = 0) -> None:
+        self.life = life
+        self.each = each
+        self.present = present
+        self.born = born
+        """The first letter at which the counter is there; it counts from 0 then."""
+        self.restarts = [at + (letter == "R") for at, letter in enumerate(life) if letter in "rR"]
+        self.totals = [0.0 if born else 1000.0]
+        for at, amount in list(enumerate(each))[1:]:
+            self.totals.append((0.0 if at in self.restarts else self.totals[-1]) + amount)
+
+    def read(self, at: int) -> float | None:
+        """The counter as an evaluation reads it."""
+        return None if at < self.born or self.life[at] == "x" else self.totals[at]
+
+    def gained(self, at: int, span: int) -> float | None:
+        """How many events the last `span` intervals saw; None where nobody can know."""
+        now, start = self.read(at), at - span
+        if now is None or start < 0:
+            return None
+        if any(start < began <= at and (self.life[began - 1] != "R" or start < began - 1) for began in self.restarts):
+            return now
+        before = self.read(start)
+        if before is not None and now >= before:
+            return now - before
+        return None if any(self._returned(each) for each in range(start + 1, at + 1)) else now
+
+    def over(self, at: int, span: int, samples: Sequence[float | None]) -> float | None:
+        """The same over a window; while it has not been known for so long, the sum of what was seen."""
+        gained = self.gained(at, span)
+        seen = [value for value in samples[max(0, at - span + 1) : at + 1] if value is not None]
+        return gained if gained is not None or not seen else math.fsum(seen)
+
+    def points(self, steps: int) -> list[Point]:
+        """A point per scrape: what a letter adds, it adds in the middle, or right at its beginning after a restart."""
+        points: list[Point] = [None if self.born else self.totals[0]]
+        for at in range(1, len(self.life)):
+            late = 0 if at in self.restarts else steps // 2
+            points += [self.totals[at - 1]] * late + [self.totals[at]] * (steps - late)
+            if at < self.born or self.life[at] == "x":
+                points[-steps:] = [None] * steps
+            elif self.life[at] == "R":
+                points[-2:] = [None, None]
+            if self.life[at] == "x" and points[-steps - 1] is not None:
+                points[-steps] = STALE if points[-steps - 1] != STALE else None
+        return points
+
+    def _returned(self, at: int) -> bool:
+        return self.present[at] and any(self.present[:at]) and not self.present[at - 1]
+
+
+def _told_present(metric: MetricCatalogEntry, life: str) -> list[bool]:
+    """Whether a counter's source is there: what is not born is there too, where its source is measured."""
+    unseen = "xR" + ("o" if metric.empty is Empty.ABSENT else "")
+    return [letter not in unseen for letter in life]
+
+
+def _born(life: str, unborn: str) -> int:
+    return next(at for at, letter in enumerate(life) if letter not in unborn)
+
+
+def _measured(played: Played, metric: MetricCatalogEntry, clock: Clock, life: str, steps: int) -> None:
+    """The source of what is not born says that it is measured."""
+    if "o" in life:
+        points = [at * clock.interval / steps for at in range(len(life) * steps)]
+        played.put(f'{_STAMP}{{metric_id="{metric.id}"}}', points)
+
+
 def _events(
     derive: Events, metric: MetricCatalogEntry, clock: Clock, steps: int, life: str, values: dict[str, float]
 ) -> Played:
-    each = [values.get(letter, 0.0) for letter in life]
-    played = Played(present=_counted(life))
-    played.put(derive.counter, _counter_in_steps(life, each, steps))
-    for at in range(len(life)):
-        played.samples.append(_sum(each, at, 1, life))
+    played = Played(present=_told_present(metric, life))
+    counted = CountedLife(life, [values.get(letter, 0.0) for letter in life], played.present, _born(life, "o"))
+    played.put(derive.counter, counted.points(steps))
+    _measured(played, metric, clock, life, steps)
+    for at, letter in enumerate(life):
+        nothing = 0.0 if letter == "o" and metric.empty is Empty.ZERO else None
+        played.samples.append(nothing if letter == "o" else counted.gained(at, 1))
     played.windows = (
-        [_sum(each, at, clock.samples, life) for at in range(len(life))]
+        [counted.over(at, clock.samples, played.samples) for at in range(len(life))]
         if metric.aggregate is Aggregate.SAME
         else _aggregated(metric, clock, played.samples)
     )
@@ -467,44 +583,31 @@ def _event_ratio(
     derive: EventRatio, metric: MetricCatalogEntry, clock: Clock, steps: int, life: str, values: dict[str, float]
 ) -> Played:
     whole = max(1000.0, derive.at_least)
-    every = [whole if letter in values else 0.0 for letter in life]
-    some = [round(values[letter] * whole) * 1.0 if letter in values else 0.0 for letter in life]
-    played = Played(present=_counted(life))
+    played = Played(present=_told_present(metric, life))
+    few = {"f": derive.at_least - 1.0, "F": float(derive.at_least), "O": whole, "R": 0.0}
+    every = [few.get(letter, whole if letter in values else 0.0) for letter in life]
+    bad = {"f": float(values["c"] > values["g"]), "F": float(values["c"] > values["g"])}
+    shares = [bad.get(letter, values.get(letter, 0.0)) for letter in life]
+    some = [round(share * count) * 1.0 for share, count in zip(shares, every, strict=True)]
     (over, over_matchers), (under, under_matchers) = split(derive.numerator), split(derive.denominator)
-    played.put(derive.numerator, _counter_in_steps(life, some, steps))
+    part = CountedLife(life, some, played.present, _born(life, "oO"))
+    whole_ = CountedLife(life, every, played.present, _born(life, "o"))
+    played.put(derive.numerator, part.points(steps))
     if over != under:
-        played.put(derive.denominator, _counter_in_steps(life, every, steps))
+        played.put(derive.denominator, whole_.points(steps))
     else:
         if not over_matchers or under_matchers:
             raise NoRig("a numerator that is part of its denominator needs matchers, and the denominator none")
-        rest = [all_ - part for all_, part in zip(every, some, strict=True)]
-        played.put(derive.denominator, _counter_in_steps(life, rest, steps))
+        rest = [all_ - some_ for all_, some_ in zip(every, some, strict=True)]
+        played.put(derive.denominator, CountedLife(life, rest, played.present, whole_.born).points(steps))
+    _measured(played, metric, clock, life, steps)
+    parts, wholes = ([each.gained(at, 1) for at in range(len(life))] for each in (part, whole_))
     for at in range(len(life)):
-        known = _sum(every, at, clock.samples, life)
-        for span, told in ((1, played.samples), (clock.samples, played.windows)):
-            part, all_ = _sum(some, at, span, life), _sum(every, at, span, life)
-            enough = known is not None and known >= derive.at_least
-            told.append(close(part / all_) if enough and all_ and part is not None else None)
+        known = whole_.over(at, clock.samples, wholes)
+        enough = known is not None and known >= derive.at_least
+        windows = part.over(at, clock.samples, parts), known
+        for (some_, all_), told in (((parts[at], wholes[at]), played.samples), (windows, played.windows)):
+            told.append(close((some_ or 0.0) / all_) if enough and all_ else None)
     if metric.aggregate is not Aggregate.SAME:
         played.windows = _aggregated(metric, clock, played.samples)
     return played
-
-
-def _counter_in_steps(life: str, each: Sequence[float], steps: int) -> list[Point]:
-    """A counter of whole events: what letter k adds, it adds in the middle between evaluation k-1 and evaluation k."""
-    points: list[float | None] = [1000.0]
-    total = 1000.0
-    for letter, amount in list(zip(life, each, strict=True))[1:]:
-        late = steps // 2
-        points += [None if letter == "x" else total] * late
-        total += amount
-        points += [None if letter == "x" else total] * (steps - late)
-    return _marked(points)
-
-
-def _sum(each: Sequence[float], at: int, count: int, life: str) -> float | None:
-    """What was added in the last `count` intervals; the first evaluation knows nothing."""
-    first = max(1, at - count + 1)
-    if at < 1 or "x" in life[first : at + 1]:
-        return None
-    return math.fsum(each[first : at + 1])

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from catalog.load import load_catalog
 from catalog.model import Catalog, TimeScale
 from rules.alertmanager import Receivers, config, fragment
 from rules.compile import compile_rules
@@ -51,16 +52,57 @@ def test_amtool_agrees_about_every_alert(amtool: Path, shipped: Catalog, tmp_pat
         assert done.stdout.strip() == destinations(labels), labels
 
 
-def test_the_fragment_completes_a_configuration_that_exists(amtool: Path, shipped: Catalog, tmp_path: Path) -> None:
-    theirs = {"route": {"receiver": "team", "routes": []}, "receivers": [{"name": "team"}], "inhibit_rules": []}
-    ours = yaml.safe_load(fragment(shipped, TimeScale()))
-    theirs["route"]["routes"] = ours["routes"]  # type: ignore[index]
-    theirs["receivers"] += ours["receivers"]  # type: ignore[operator]
-    theirs["inhibit_rules"] = ours["inhibit_rules"]
-    file = tmp_path / "alertmanager.yml"
+def with_fragment(catalog: Catalog, folder: Path) -> Path:
+    """A team's configuration that Grace's fragment was added to."""
+    ours = yaml.safe_load(fragment(catalog, TimeScale()))
+    pager = {"receiver": "pager", "matchers": ['severity="critical"']}
+    theirs = {
+        "route": {"receiver": "team", "routes": [*ours["routes"], pager, {"receiver": "team"}]},
+        "receivers": [{"name": "team"}, {"name": "pager"}, *ours["receivers"]],
+        "inhibit_rules": ours["inhibit_rules"],
+    }
+    file = folder / "alertmanager.yml"
     file.write_text(yaml.safe_dump(theirs))
-    done = subprocess.run([amtool, "check-config", file], capture_output=True, text=True)
+    return file
+
+
+def test_the_fragment_completes_a_configuration_that_exists(amtool: Path, shipped: Catalog, tmp_path: Path) -> None:
+    done = subprocess.run([amtool, "check-config", with_fragment(shipped, tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+BINDINGS = """
+bindings:
+  - {matchers: 'alertname="HostDown", env=~"prod|stage"', target: hosts, playbooks: [restart-workers]}
+  - {matchers: 'alertname="HostDown", env=~"prod|stage"', target: spare, playbooks: [restart-workers]}
+  - {matchers: 'alertname=~"Disk.*", severity!="info"', target: hosts, playbooks: [cleanup-disk]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("labels", "to"),
+    [
+        ({"alertname": "HostDown", "env": "prod", "severity": "critical"}, "grace,pager"),
+        ({"alertname": "HostDown", "env": "stage"}, "grace,team"),
+        ({"alertname": "HostDown", "env": "test"}, "team"),
+        ({"alertname": "DiskFull", "severity": "warning"}, "grace,team"),
+        ({"alertname": "DiskFull", "severity": "info"}, "team"),
+        ({"alertname": "InfraDiskUsage", "severity": "critical", "grace": "true"}, "grace,nobody"),
+        ({"alertname": "DiskUsage", "severity": "critical", "grace": "true"}, "grace,nobody"),
+    ],
+)
+def test_bound_alerts_reach_grace_and_whoever_heard_of_them_before(
+    amtool: Path, tmp_path: Path, labels: dict[str, str], to: str
+) -> None:
+    (tmp_path / "team.yaml").write_text(BINDINGS)
+    file = with_fragment(load_catalog([tmp_path / "team.yaml"]), tmp_path)
+    command = [amtool, "config", "routes", "test", f"--config.file={file}"]
+    done = subprocess.run([*command, *(f"{k}={v}" for k, v in labels.items())], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == to
+    file.write_text(config(load_catalog([tmp_path / "team.yaml"]), TimeScale()))
+    done = subprocess.run([*command, *(f"{k}={v}" for k, v in labels.items())], capture_output=True, text=True)
+    assert done.stdout.strip() == to.replace("pager", "people").replace("team", "people")
 
 
 @dataclass

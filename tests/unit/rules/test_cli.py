@@ -35,6 +35,14 @@ def test_a_catalog_of_ones_own_lies_over_the_shipped_one(tmp_path: Path) -> None
         assert (group["name"], group["interval"]) == (f"grace.{metric_id}", "3s")
 
 
+def test_without_tests_there_are_none_left_of_an_earlier_catalog(tmp_path: Path) -> None:
+    assert grace("build", "--out", tmp_path, "--catalog", CATALOG).exit_code == 0
+    assert list(tmp_path.glob("tests/*.yml"))
+    assert grace("build", "--out", tmp_path, "--no-tests").exit_code == 0
+    assert not list(tmp_path.glob("tests/*.yml"))
+    assert grace("build", "--out", tmp_path, "--no-tests", "--check").exit_code == 0
+
+
 def test_receivers_are_arguments(tmp_path: Path) -> None:
     words = ("--remediator-url", "https://grace.example:9782/", "--credentials-file", "/run/secrets/token")
     assert grace("build", "--out", tmp_path, *words).exit_code == 0
