@@ -30,6 +30,7 @@ class LedgerFile:
         if not path.is_file():
             raise Unreadable(f"{path} is no ledger: there is no such file")
         self.path = path
+        self.name = path.name
         self._connection = self._open()
         try:
             # One snapshot for everything that is read, whatever is written meanwhile.

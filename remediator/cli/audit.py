@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -29,6 +29,9 @@ from remediator.audit.verify import BrokenSource, Fault, Report, Row, verify
 
 FOLLOW_EVERY = 0.5
 """Seconds between two looks of `tail -f`."""
+
+if TYPE_CHECKING:
+    from remediator.audit.database import LedgerDatabase
 
 
 class CannotRead(click.ClickException):
@@ -55,18 +58,22 @@ class Places:
             checkpoints=config.audit.checkpoints_file or data / "checkpoints.log",
         )
 
-    def ledger_file(self) -> Path:
-        """The SQLite file. Raises CannotRead for any other database."""
+    def opened(self) -> LedgerFile | LedgerDatabase:
+        """The audit log in the ledger. Raises Unreadable, or CannotRead for a URL that means neither engine."""
         try:
             url = make_url(self.ledger)
         except ArgumentError as error:
-            raise CannotRead("ledger.url is not a database URL; write sqlite:///PATH") from error
+            raise CannotRead("ledger.url is not a database URL; write sqlite:///PATH or postgresql://…") from error
+        if url.get_backend_name() == "postgresql":
+            # Imported where it is used: most ledgers are files.
+            from remediator.audit.database import LedgerDatabase
+
+            return LedgerDatabase(self.ledger)
         if url.get_backend_name() != "sqlite" or not url.database:
             raise CannotRead(
-                f"the ledger is in {url.get_backend_name()}, and this command reads SQLite ledgers and exports: "
-                "fetch GET /api/v1/audit/export and run `grace audit verify --file` on it"
+                f"the ledger is in {url.get_backend_name()}, which is not supported; use sqlite:///PATH or postgresql://…"
             )
-        return Path(url.database)
+        return LedgerFile(Path(url.database))
 
 
 def _places(config: Path | None, data: Path | None) -> Places:
@@ -136,7 +143,7 @@ def verify_command(
 def _verified_ledger(places: Places, pinned: str | None, checkpoints: Path | None) -> Report:
     # The checkpoints first: what is appended meanwhile then only lengthens the tail.
     notes = _notes(checkpoints) if checkpoints else _notes(places.checkpoints, may_miss=True)
-    with LedgerFile(places.ledger_file()) as ledger:
+    with places.opened() as ledger:
         total = ledger.count()
         keys = _keys(pinned, places.key)
         if not keys and (total or notes):
@@ -146,7 +153,7 @@ def _verified_ledger(places: Places, pinned: str | None, checkpoints: Path | Non
         faults, remarks = list(report.faults), list(report.notes)
         damage = ledger.damage() if report.whole else None
         if damage:
-            faults.append(Fault(f"the table's structure in {ledger.path.name} was changed: {damage}"))
+            faults.append(Fault(f"the table's structure in {ledger.name} was changed: {damage}"))
         missing = ledger.missing_triggers()
         if missing:
             remarks.append(f"the database no longer refuses changes to the log: {', '.join(missing)} missing")
@@ -232,7 +239,7 @@ def _report_text(report: Report) -> str:
 @_location
 def tail_command(count: int, follow: bool, as_json: bool, config: Path | None, data: Path | None) -> None:
     """Show the last entries."""
-    with _told(), LedgerFile(_places(config, data).ledger_file()) as ledger:
+    with _told(), _places(config, data).opened() as ledger:
         try:
             for row in _tail(ledger, count, follow):
                 click.echo(_entry_json(row) if as_json else _entry_text(row))
@@ -242,7 +249,7 @@ def tail_command(count: int, follow: bool, as_json: bool, config: Path | None, d
             return
 
 
-def _tail(ledger: LedgerFile, count: int, follow: bool) -> Iterator[Row]:
+def _tail(ledger: LedgerFile | LedgerDatabase, count: int, follow: bool) -> Iterator[Row]:
     seen = 0 if count else ledger.count()
     for row in ledger.last(count):
         seen = max(seen, row[0])
@@ -290,7 +297,7 @@ def printable(text: str) -> str:
 def export_command(file: Path, config: Path | None, data: Path | None) -> None:
     """Write the whole log with its checkpoints to FILE, as JSON Lines (`-` for standard output)."""
     places = _places(config, data)
-    with _told(), LedgerFile(places.ledger_file()) as ledger:
+    with _told(), places.opened() as ledger:
         content = lines(ledger.rows(), _notes(places.checkpoints, may_miss=True), _keys(None, places.key))
         try:
             if str(file) == "-":

@@ -29,9 +29,8 @@ from remediator.cli.client import (
 )
 from remediator.cli.output import print_fields, print_json
 from remediator.ledger.copy import copy, counts, faults_of_postgres
-from remediator.ledger.engine import LedgerRefused, cause
+from remediator.ledger.engine import LedgerRefused, cause, place_of, postgres
 from remediator.ledger.migrations import version
-from remediator.ledger.postgres import place_of, postgres_engine
 from remediator.ledger.schema import VERSION, metadata
 from remediator.ledger.sqlite import sqlite_engine
 
@@ -182,11 +181,12 @@ def _on_postgres(url: str, function: Callable[[Connection], T], *, writing: bool
     """What `function` gave, in one transaction there. Raises Failure when the database cannot be used."""
 
     async def run() -> T:
-        engine = postgres_engine(url, patient=True)
+        engine = postgres().postgres_engine(url, patient=True)
         try:
             isolated = engine if writing else engine.execution_options(isolation_level="REPEATABLE READ")
             async with isolated.begin() as connection:
-                return await connection.run_sync(function)
+                found: T = await connection.run_sync(function)
+                return found
         finally:
             await engine.dispose()
 

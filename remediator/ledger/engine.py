@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,9 +97,8 @@ class Ledger(ABC):
             from remediator.ledger.sqlite import SqliteLedger
 
             return await SqliteLedger.at(place, clock)
-        from remediator.ledger.postgres import PostgresLedger
-
-        return await PostgresLedger.at(place, clock)
+        opened: Ledger = await postgres().PostgresLedger.at(place, clock)
+        return opened
 
     @abstractmethod
     async def write(self, function: Callable[[Tx], T], *, beside: bool = False) -> T:
@@ -197,3 +197,18 @@ def cause(error: BaseException) -> str:
         if text
         else (type(error).__name__)
     )
+
+
+def postgres() -> Any:
+    """The module of the engine for PostgreSQL. Raises LedgerRefused where the packages it needs are missing."""
+    try:
+        return import_module("remediator.ledger.postgres")
+    except ImportError as error:
+        raise LedgerRefused("a ledger in PostgreSQL needs asyncpg and greenlet: install grace[postgres]") from error
+
+
+def place_of(url: str) -> str:
+    """Where a database is, for people: without user and password."""
+    found = sa.engine.make_url(url)
+    host = found.host or found.query.get("host") or "localhost"
+    return f"PostgreSQL database {found.database or 'postgres'} at {host}" + (f":{found.port}" if found.port else "")

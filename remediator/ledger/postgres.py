@@ -36,6 +36,7 @@ from remediator.ledger.engine import (
     Written,
     cause,
     perform,
+    place_of,
     settle,
 )
 from remediator.ledger.migrations import prepare
@@ -272,13 +273,6 @@ def postgres_engine(url: str, *, patient: bool = False) -> AsyncEngine:
         )
     except ModuleNotFoundError as error:
         raise LedgerRefused(f"a ledger in PostgreSQL needs {error.name}: install grace[postgres]") from error
-
-
-def place_of(url: str) -> str:
-    """Where a database is, for people: without user and password."""
-    found = sa.engine.make_url(url)
-    host = found.host or found.query.get("host") or "localhost"
-    return f"PostgreSQL database {found.database or 'postgres'} at {host}" + (f":{found.port}" if found.port else "")
 
 
 def _for_asyncpg(url: URL) -> URL:

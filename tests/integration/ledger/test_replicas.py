@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract.drivers.rigs.base import short_folder
 from tests.contract.ledger.cluster import cluster
-from tests.prove.world import Replica, Rows, overlay, replicas, start_all
+from tests.prove.world import Replica, Rows, overlay, replicas, start_all, whole
 
 Three = tuple[list[Replica], Rows]
 DONE = [(Rows.START, Rows.START // 2)]
@@ -46,6 +46,7 @@ def test_alerts_posted_to_all_are_handled_once_and_by_any(three: Three) -> None:
     assert made[0].call("DELETE", "/api/v1/tokens/eve")[0] == 200
     Replica.until(lambda: made[1].call("GET", "/api/v1/runs", token=token["token"])[0] == 401, 3)
 
+    assert [whole(each) for each in made[:1]] == [""], "one chain, whoever wrote it"
     for each in made:
         each.stop()
     assert not [line for each in made for line in each.log() if line.get("event") in ("work_crashed", "look_crashed")]

@@ -131,10 +131,10 @@ class TestVerify:
 
     def test_another_database_says_what_to_do(self, tmp_path):
         config = tmp_path / "grace.yml"
-        config.write_text("ledger: {url: 'postgresql://grace:secret@db/grace'}\n")
+        config.write_text("ledger: {url: 'mysql://grace:secret@db/grace'}\n")
         result = run("verify", "--config", config)
         assert result.exit_code == 2
-        assert "/api/v1/audit/export" in result.output
+        assert "use sqlite:///PATH or postgresql://" in result.output
         assert "secret" not in result.output
 
 
