@@ -33,7 +33,7 @@ BETWEEN_TWO_READINGS = 1.0
 """Seconds: shares of CPU time are differences, so `--once` reads twice."""
 
 
-TURN = 0.0005
+TURN = 0.0002
 """Seconds that a thread may compute while another one waits."""
 
 

@@ -13,6 +13,10 @@ from exporter.collectors.base import CollectError
 
 T = TypeVar("T")
 
+COMPUTING = threading.Lock()
+"""Held by the one thread that computes at length (never while it waits for anything): scrapes then compete with one
+thread at most, however many collections end at once."""
+
 
 class Blocking(Generic[T]):
     """A blocking function, awaited. While a call that was given up still hangs, no second one is begun."""

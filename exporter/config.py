@@ -18,15 +18,26 @@ from catalog.model import Catalog, Frozen
 from catalog.placeholders import filled
 from catalog.structure import structure_faults, validation_faults
 from exporter.collectors.base import Setting
+from exporter.collectors.celery import CeleryConfig
 from exporter.collectors.events import EventsConfig
 from exporter.collectors.host import PsutilConfig
 from exporter.collectors.http import HttpConfig
+from exporter.collectors.kubernetes import KubernetesConfig
 from exporter.collectors.multiprocess import MultiprocessConfig
+from exporter.collectors.redis import RedisConfig
 from exporter.collectors.remediator import RemediatorConfig
 from exporter.collectors.sql import SqlConfig
 
 AnyCollector = Annotated[
-    PsutilConfig | SqlConfig | MultiprocessConfig | EventsConfig | HttpConfig | RemediatorConfig,
+    PsutilConfig
+    | SqlConfig
+    | MultiprocessConfig
+    | EventsConfig
+    | HttpConfig
+    | KubernetesConfig
+    | RedisConfig
+    | CeleryConfig
+    | RemediatorConfig,
     Field(discriminator="collector"),
 ]
 

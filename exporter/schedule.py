@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from exporter.blocking import COMPUTING
 from exporter.collectors.base import CollectError, Collector, Probe
 from exporter.families import Reading
 from exporter.snapshot import Key, Prepared, Snapshot, prepare
@@ -56,7 +57,11 @@ class Schedule:
     async def _prepared(self, reading: Reading) -> Prepared:
         if sum(len(each.samples) for each in reading.families) < MANY_SAMPLES:
             return prepare(reading, self.snapshot.max_series)
-        return await asyncio.to_thread(prepare, reading, self.snapshot.max_series)
+        return await asyncio.to_thread(self._prepared_alone, reading)
+
+    def _prepared_alone(self, reading: Reading) -> Prepared:
+        with COMPUTING:
+            return prepare(reading, self.snapshot.max_series)
 
     async def _end(self, names: Iterable[str]) -> None:
         for name in names:

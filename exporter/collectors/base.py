@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -40,6 +42,11 @@ class CollectorConfig(Frozen):
         yield from unknown_metrics(self.metric_ids, catalog, ("metric_ids",))
         if not self.metric_ids:
             yield (), '"metric_ids" is missing: which metrics does it measure?'
+
+
+def installed(module: str) -> bool:
+    """Whether a module of an optional extra is there."""
+    return module in sys.modules or importlib.util.find_spec(module) is not None
 
 
 def unknown_metrics(metric_ids: Sequence[str], catalog: Catalog, where: Where) -> Iterator[tuple[Where, str]]:

@@ -9,7 +9,6 @@ up to 15 seconds.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
 import socket
@@ -23,7 +22,7 @@ import sqlalchemy
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from exporter.collectors.base import CollectError
+from exporter.collectors.base import CollectError, installed
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds between two attempts to connect."""
@@ -128,7 +127,7 @@ def database_url(written: str) -> URL:
 def missing_driver(url: URL) -> str | None:
     """What to install before this database can be read; None where nothing is missing."""
     dialect = DIALECTS[url.get_backend_name()]
-    if importlib.util.find_spec(dialect.module) is not None:
+    if installed(dialect.module):
         return None
     return f"the driver for {url.get_backend_name()} is not installed: pip install 'grace[{dialect.extra}]'"
 

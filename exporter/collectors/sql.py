@@ -15,7 +15,7 @@ from catalog.config import FilePath
 from catalog.document import Where
 from catalog.fault import did_you_mean, shown
 from catalog.model import Catalog, Frozen, Seconds
-from exporter.blocking import Blocking
+from exporter.blocking import COMPUTING, Blocking
 from exporter.collectors.base import CollectError, CollectorConfig, Probe, Setting, unknown_metrics
 from exporter.collectors.sqlite import PREFIX, SqliteDatabase
 from exporter.families import SERIES_NAME, Measured, Reading, Sample, family, labels_of, raw_series
@@ -132,7 +132,8 @@ class SqlCollector:
             rows = self._database.rows(query.sql, query.parameters, 0.9 * timeout, MAX_ROWS + 1)
             if len(rows) > MAX_ROWS:
                 raise CollectError(f"the query gives more than {MAX_ROWS} rows: aggregate them")
-            return reading_of(rows, query, metric_ids)
+            with COMPUTING:
+                return reading_of(rows, query, metric_ids)
 
         return read
 

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from aiohttp import web
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
@@ -28,6 +31,7 @@ from exporter.exposition import Format
 from exporter.families import Reading, Sample, family, labels_of
 from exporter.schedule import Schedule
 from exporter.snapshot import Snapshot
+from tests.contract.drivers.rigs.celery import redis_server
 
 TIMING = {"interval": "50ms", "timeout": "300ms"}
 SLOW = 0.1
@@ -315,12 +319,111 @@ class HttpRig(RemediatorRig):
         return {"collector": "http", "url": url, "readings": readings}
 
 
+class KubernetesRig(RemediatorRig):
+    series = "grace_pod_ready_ratio"
+    path = "/apis/apps/v1/namespaces/default/deployments/api"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.kubeconfig = path / "kubeconfig"
+
+    async def answer(self) -> web.Response:
+        counts = {"spec": {"replicas": 2}, "status": {"readyReplicas": 1}}
+        return web.json_response({"kind": "Deployment", **counts})
+
+    def configured(self, url: str) -> dict[str, Any]:
+        written = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "here",
+            "clusters": [{"name": "here", "cluster": {"server": url.removesuffix(self.path)}}],
+            "users": [{"name": "grace", "user": {"token": "let-me-in"}}],
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "grace"}}],
+        }
+        self.kubeconfig.write_text(json.dumps(written))
+        return {
+            "collector": "kubernetes",
+            "kubeconfig": str(self.kubeconfig),
+            "workloads": [{"name": "api"}],
+            "metric_ids": ["infra.pod_ready_ratio"],
+        }
+
+
+class RedisRig(Rig):
+    """A real Redis, whose process is stopped, ended and started again."""
+
+    series = "grace_executor_queue_depth"
+
+    def __init__(self, path: Path) -> None:
+        self.socket = path / "redis.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+        queue = {"metric_ids": ["executor.queue_depth"], "key": "celery", "resource": "workers"}
+        self.config = {"collector": "redis", "url": f"unix://{self.socket}?db=0", "queues": [queue]}
+
+    async def start(self) -> None:
+        self.process = self.serve()
+        await until(lambda: self.put("RPUSH", "celery", "{}"))
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        program, environment = redis_server()
+        command = [str(program), "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, cwd=self.socket.parent)
+
+    def put(self, *command: str) -> bool:
+        with contextlib.suppress(redis.RedisError), redis.Redis(unix_socket_path=str(self.socket)) as client:
+            client.execute_command(*command)
+            return True
+        return False
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)
+
+    async def hang(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    async def slow(self) -> None:
+        self.signal(signal.SIGSTOP)
+        await asyncio.sleep(SLOW)
+        self.signal(signal.SIGCONT)
+
+    async def raises(self) -> None:
+        self.put("ACL", "SETUSER", "default", "-@all")
+
+    async def wrong(self) -> None:
+        self.put("DEL", "celery")
+        self.put("SET", "celery", "a word")
+
+    async def gone(self) -> None:
+        await self.stop()
+
+    async def back(self) -> None:
+        await self.stop()
+        await self.start()
+
+    async def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+class CeleryRig(RedisRig):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        queue = {"metric_ids": ["executor.queue_depth"], "resource": "workers"}
+        self.config = {"collector": "celery", "broker": f"redis+socket://{self.socket}", "queues": [queue]}
+
+
 RIGS: dict[str, type[Any]] = {
     "psutil": PsutilRig,
     "sql": SqlRig,
     "multiprocess": MultiprocessRig,
     "events": EventsRig,
     "http": HttpRig,
+    "kubernetes": KubernetesRig,
+    "redis": RedisRig,
+    "celery": CeleryRig,
     "remediator": RemediatorRig,
 }
 FAULTS = ("hang", "raises", "slow", "wrong", "gone")
