@@ -246,7 +246,10 @@ class Stack:
     def up(self) -> None:
         """Everything there is an image for, healthy."""
         services = [name for name in yaml.safe_load(self.compose("config"))["services"] if name != "grafana"]
-        self.compose("up", "--detach", "--wait", "--pull", "never", "--no-build", *services)
+        try:
+            self.compose("up", "--detach", "--wait", "--pull", "never", "--no-build", *services)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.compose('logs', '--tail', '10')}") from error
 
     def down(self) -> None:
         self.compose("down", "--volumes", "--timeout", "5")

@@ -27,7 +27,7 @@ urllib.request.urlopen(request, timeout=10)
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def demo(engine: Engine, checkout: Path) -> Iterator[Stack]:
     stack = Stack(engine, checkout, "--env-file", "deploy/demo.env")
     try:
@@ -37,7 +37,7 @@ def demo(engine: Engine, checkout: Path) -> Iterator[Stack]:
         stack.down()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def pair(engine: Engine, checkout: Path) -> Iterator[Stack]:
     options = ("--env-file", "deploy/demo.env", "--env-file", "deploy/ha.env", "--profile", "demo", "--profile", "ha")
     stack = Stack(engine, checkout, *options)
@@ -69,78 +69,82 @@ def heals(stack: Stack, service: str = "remediator") -> None:
         stack.grace(service, "drill", "cpu", *DATA)
 
 
-def test_everything_is_healthy_and_hardened(demo: Stack) -> None:
-    found = demo.containers()
-    assert set(found) == {"setup", "enroll", "remediator", "exporter", "prometheus", "alertmanager", "demo"}
-    for name, container in found.items():
-        state, host = container["State"], container["HostConfig"]
-        if name in ONE_SHOTS:
-            assert (state["Status"], state["ExitCode"]) == ("exited", 0), name
-        else:
-            assert state["Health"]["Status"] == "healthy", name
-        assert host["ReadonlyRootfs"], name
-        assert host["CapDrop"] == ["ALL"], name
-        assert host["SecurityOpt"] == ["no-new-privileges:true"], name
-        assert host["Memory"] > 0, name
-        assert host["PidsLimit"] > 0, name
-        assert not container["Config"]["User"].startswith(("0", "root")), name
-        assert container["Config"]["User"], name
-        secrets = [line for line in container["Config"]["Env"] if "PASSWORD=" in line or "TOKEN=" in line]
-        assert secrets == [], name
+class TestOneRemediator:
+    """The demo profile."""
 
+    def test_everything_is_healthy_and_hardened(self, demo: Stack) -> None:
+        found = demo.containers()
+        assert set(found) == {"setup", "enroll", "remediator", "exporter", "prometheus", "alertmanager", "demo"}
+        for name, container in found.items():
+            state, host = container["State"], container["HostConfig"]
+            if name in ONE_SHOTS:
+                assert (state["Status"], state["ExitCode"]) == ("exited", 0), name
+            else:
+                assert state["Health"]["Status"] == "healthy", name
+            assert host["ReadonlyRootfs"], name
+            assert host["CapDrop"] == ["ALL"], name
+            assert host["SecurityOpt"] == ["no-new-privileges:true"], name
+            assert host["Memory"] > 0, name
+            assert host["PidsLimit"] > 0, name
+            assert not container["Config"]["User"].startswith(("0", "root")), name
+            assert container["Config"]["User"], name
+            secrets = [line for line in container["Config"]["Env"] if "PASSWORD=" in line or "TOKEN=" in line]
+            assert secrets == [], name
 
-def test_the_doctor_finds_nothing(demo: Stack) -> None:
-    eventually(
-        lambda: '"findings": []' in demo.compose("exec", "-T", "remediator", "sh", "-c", "grace doctor --json; true")
-    )
-
-
-def test_a_fault_heals(demo: Stack) -> None:
-    heals(demo)
-    assert any(each["outcome"] == "healed" for each in incidents(demo))
-    assert "the log is whole" in demo.grace("remediator", "audit", "verify")
-
-
-def test_a_killed_remediator_loses_nothing(demo: Stack) -> None:
-    """One alert was accepted just before it was killed, one fires while it is away."""
-    demo.grace("remediator", "fire", "infra.memory_utilization", "--severity", "critical", "--resource", "api-1")
-    demo.kill("remediator")
-    demo.python("exporter", ALERT.format(resource="api-2", alertmanager="alertmanager"))
-    demo.start("remediator")
-    wanted = {"api-1", "api-2"}
-
-    def both() -> bool:
-        try:
-            known = incidents(demo)
-        except AssertionError:
-            return False  # it is just starting
-        return wanted <= {each["resource"] for each in known if each["metric_id"] == "infra.memory_utilization"}
-
-    eventually(both, 90)
-    assert "the log is whole" in demo.grace("remediator", "audit", "verify")
-
-
-def test_either_remediator_may_be_killed(pair: Stack) -> None:
-    for victim, other in (("remediator", "remediator-2"), ("remediator-2", "remediator")):
-        pair.kill(victim)
-        resource = f"without-{victim}"
-        pair.python("exporter", ALERT.format(resource=resource, alertmanager="alertmanager"))
+    def test_the_doctor_finds_nothing(self, demo: Stack) -> None:
         eventually(
-            lambda other=other, resource=resource: resource in {i["resource"] for i in incidents(pair, other)}, 90
+            lambda: (
+                '"findings": []' in demo.compose("exec", "-T", "remediator", "sh", "-c", "grace doctor --json; true")
+            )
         )
-        pair.start(victim)
-        eventually(lambda victim=victim: pair.containers()[victim]["State"]["Health"]["Status"] == "healthy", 90)
+
+    def test_a_fault_heals(self, demo: Stack) -> None:
+        heals(demo)
+        assert any(each["outcome"] == "healed" for each in incidents(demo))
+        assert "the log is whole" in demo.grace("remediator", "audit", "verify")
+
+    def test_a_killed_remediator_loses_nothing(self, demo: Stack) -> None:
+        """One alert was accepted just before it was killed, one fires while it is away."""
+        demo.grace("remediator", "fire", "infra.memory_utilization", "--severity", "critical", "--resource", "api-1")
+        demo.kill("remediator")
+        demo.python("exporter", ALERT.format(resource="api-2", alertmanager="alertmanager"))
+        demo.start("remediator")
+        wanted = {"api-1", "api-2"}
+
+        def both() -> bool:
+            try:
+                known = incidents(demo)
+            except AssertionError:
+                return False  # it is just starting
+            return wanted <= {each["resource"] for each in known if each["metric_id"] == "infra.memory_utilization"}
+
+        eventually(both, 90)
+        assert "the log is whole" in demo.grace("remediator", "audit", "verify")
 
 
-def test_either_alertmanager_may_be_killed(pair: Stack) -> None:
-    for victim, other in (("alertmanager", "alertmanager-2"), ("alertmanager-2", "alertmanager-1")):
-        pair.kill(victim)
-        resource = f"without-{victim}"
-        pair.python("exporter", ALERT.format(resource=resource, alertmanager=other))
-        eventually(lambda resource=resource: resource in {each["resource"] for each in incidents(pair)}, 90)
-        pair.start(victim)
-        eventually(lambda victim=victim: pair.containers()[victim]["State"]["Health"]["Status"] == "healthy", 90)
-    heals(pair)
+class TestTwoOfEverything:
+    """The demo on the ha profile: either of each may die."""
+
+    def test_either_remediator_may_be_killed(self, pair: Stack) -> None:
+        for victim, other in (("remediator", "remediator-2"), ("remediator-2", "remediator")):
+            pair.kill(victim)
+            resource = f"without-{victim}"
+            pair.python("exporter", ALERT.format(resource=resource, alertmanager="alertmanager"))
+            eventually(
+                lambda other=other, resource=resource: resource in {i["resource"] for i in incidents(pair, other)}, 90
+            )
+            pair.start(victim)
+            eventually(lambda victim=victim: pair.containers()[victim]["State"]["Health"]["Status"] == "healthy", 90)
+
+    def test_either_alertmanager_may_be_killed(self, pair: Stack) -> None:
+        for victim, other in (("alertmanager", "alertmanager-2"), ("alertmanager-2", "alertmanager-1")):
+            pair.kill(victim)
+            resource = f"without-{victim}"
+            pair.python("exporter", ALERT.format(resource=resource, alertmanager=other))
+            eventually(lambda resource=resource: resource in {each["resource"] for each in incidents(pair)}, 90)
+            pair.start(victim)
+            eventually(lambda victim=victim: pair.containers()[victim]["State"]["Health"]["Status"] == "healthy", 90)
+        heals(pair)
 
 
 def test_the_proxy_lets_through_what_the_driver_needs(engine: Engine, checkout: Path) -> None:
