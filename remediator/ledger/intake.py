@@ -19,6 +19,8 @@ WAITING = 20_000
 CROWD = 8
 TOGETHER = 1000
 """Most alerts stored by one commit; a post is never divided."""
+GATHER = 3
+"""Turns of the event loop before a commit begins: requests that are there already come along."""
 COMMITS = 3
 """Commits under way at once, on PostgreSQL; on SQLite there is one writer."""
 
@@ -55,21 +57,32 @@ class Intake:
         return self._count > CROWD
 
     def _go_on(self) -> None:
-        while self._waiting and len(self._writing) < self._at_once:
-            batch = [self._waiting.popleft()]
-            size = len(batch[0].rows)
-            while self._waiting and size + len(self._waiting[0].rows) <= TOGETHER:
-                batch.append(self._waiting.popleft())
-                size += len(batch[-1].rows)
-            task = asyncio.create_task(self._store(batch, size), name="intake")
+        if self._waiting and len(self._writing) < self._at_once:
+            task = asyncio.create_task(self._next(), name="intake")
             self._writing.add(task)
-            task.add_done_callback(self._stored)
+            task.add_done_callback(self._done)
 
-    def _stored(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[None]) -> None:
         self._writing.discard(task)
         self._go_on()
 
-    async def _store(self, batch: list[_Post], size: int) -> None:
+    async def _next(self) -> None:
+        for _ in range(GATHER):
+            await asyncio.sleep(0)
+        if not self._waiting:
+            return
+        batch = [self._waiting.popleft()]
+        size = len(batch[0].rows)
+        while self._waiting and size + len(self._waiting[0].rows) <= TOGETHER:
+            batch.append(self._waiting.popleft())
+            size += len(batch[-1].rows)
+        self._go_on()
+        try:
+            await self._store(batch)
+        finally:
+            self._count -= size
+
+    async def _store(self, batch: list[_Post]) -> None:
         try:
             counts = await self._ledger.write(
                 lambda tx: alerts.accept_all(tx, [post.rows for post in batch]), beside=True
@@ -78,7 +91,7 @@ class Intake:
             if len(batch) > 1 and not isinstance(error, LedgerUnavailable):
                 # One post that cannot be stored must not take the others with it.
                 for post in batch:
-                    await self._store([post], len(post.rows))
+                    await self._store([post])
                 return
             for post in batch:
                 if not post.stored.done():
@@ -87,4 +100,3 @@ class Intake:
             for post, count in zip(batch, counts, strict=True):
                 if not post.stored.done():
                     post.stored.set_result(count)
-        self._count -= size

@@ -25,9 +25,9 @@ from remediator.pipeline.subject import BOUND, binding_of, bound_id, bound_resou
 log = structlog.get_logger(__name__)
 
 BATCH = 50
-SLICE = 0.005
+SLICE = 0.003
 """Seconds after which a batch leaves the rest to the next one: whoever else wants to write has a turn."""
-STEP_BACK = 0.02
+STEP_BACK = 0.03
 """Seconds left to whoever accepts alerts, after each batch, while many arrive."""
 TEST_ALERT = "GraceDoctor"
 """The alert by which `grace doctor` sees whether alerts arrive."""
