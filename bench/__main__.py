@@ -13,6 +13,7 @@ BENCHES: Mapping[str, str] = {
     "audit": "bench.audit",
     "ledger": "bench.ledger",
     "loop": "bench.loop",
+    "rules": "bench.rules",
 }
 """Name → module with `figures() -> Iterator[Figure]`."""
 

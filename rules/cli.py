@@ -12,6 +12,7 @@ from catalog.model import TimeScale
 from rules import output, tools
 from rules.alertmanager import Receivers
 from rules.build import build as build_files
+from rules.lint import lint
 
 GENERATED = Path(__file__).parent / "generated"
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -71,8 +72,9 @@ def build(
 @click.argument("files", type=click.Path(path_type=Path, exists=True), nargs=-1)
 @click.option("--promtool", type=FILE, help="Default: $GRACE_TOOLS, then PATH.")
 @click.option("--amtool", type=FILE, help="Default: $GRACE_TOOLS, then PATH.")
-def check_files(files: tuple[Path, ...], promtool: Path | None, amtool: Path | None) -> None:
-    """Check rule files (those that were generated, where none is named) with promtool and amtool.
+@click.option("--scrape-interval", type=float, default=15.0, show_default=True, help="Seconds; for the linter.")
+def check_files(files: tuple[Path, ...], promtool: Path | None, amtool: Path | None, scrape_interval: float) -> None:
+    """Check rule files (those that were generated, where none is named) with a linter, promtool and amtool.
 
     A folder stands for the generated files in it: rules, tests and Alertmanager configuration.
     """
@@ -83,9 +85,11 @@ def check_files(files: tuple[Path, ...], promtool: Path | None, amtool: Path | N
     configs = [path for folder in folders for path in sorted(folder.glob("alertmanager/alertmanager.yml"))]
     if not rule_files:
         raise _Wrong("there are no rule files; write them with `grace rules build`")
+    issues = lint(rule_files, scrape_interval)
     try:
         checker = tools.find("promtool", promtool)
-        outcomes = [tools.check_rules(checker, rule_files)]
+        outcomes = [tools.Outcome("grace lint", not issues, "\n".join(map(str, issues)))]
+        outcomes.append(tools.check_rules(checker, rule_files))
         if tests:
             outcomes.append(tools.test_rules(checker, tests))
         outcomes += [tools.check_config(tools.find("amtool", amtool), config) for config in configs]

@@ -11,6 +11,7 @@ This is the specification that the generated promtool tests hold the rules to.
     x not scraped                                       u not scraped, and nobody marked it (Prometheus was down)
     N not a number    P plus infinity    M minus infinity
     l critical, and measured a moment too late for its evaluation    L the same, and just that scrape was lost
+    s good, and nobody marked that just the scrape at its evaluation was lost
     e good, and measured at every scrape: critical only between evaluations
 Of counters only:
     r good, after a restart      R restarted about an evaluation that no scrape saw
@@ -55,6 +56,9 @@ LIVES: dict[str, str] = {
     "late-and-lost": "ggggggLggggggggggggggggggg",
     "every-scrape": "ggggeeeeeeeeeeeeeeeeeegggg",
     "lost-half": "gggccccxxcxxcxxcxxcxxcgggg",
+    "lost-by-two": "gggcccccxxccxxccxxccxxcggg",
+    "two-from-the-start": "wwgggggggggggggggggggggggg",
+    "scrape-missed": "gggggsssssssgggggggggggggg",
     "gone-in-warning": "gggwwwwwwwxxxxxxxxxxxxxxgg",
     "foreign": "gggcccuuuuuugggwwwwwgggggg",
     "restarted": "ggggccccgrggggggrggggggggg",

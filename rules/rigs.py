@@ -91,14 +91,14 @@ def rig(metric: MetricCatalogEntry, clock: Clock) -> Rig:
             return Rig(_COUNTED, partial(_quantile, derive, metric, clock, steps), reads_gaps=False)
         case Events() as derive:
             play = partial(_events, derive, metric, clock, steps)
-            return Rig(_COUNTED | set("rRo"), play, reads_gaps=certain)
+            return Rig(_COUNTED | set("rRos"), play, reads_gaps=certain)
         case EventRatio() as derive:
             play = partial(_event_ratio, derive, metric, clock, steps)
-            return Rig(_COUNTED | set("rRoOfF"), play, reads_gaps=certain)
+            return Rig(_COUNTED | set("rRosOfF"), play, reads_gaps=certain)
 
 
 _COUNTED = frozenset("gGwWcECnx")
-_MEASURED = "gGwWcEChxulLe"
+_MEASURED = "gGwWcEChxulLes"
 _STAMP = "grace_sample_timestamp_seconds"
 _NO_NUMBER = {"N": math.nan, "P": math.inf, "M": -math.inf}
 
@@ -160,6 +160,7 @@ def _levels(bands: Bands, side: str, unit: Unit, step: Decimal) -> dict[str, flo
             "l": worst,
             "L": worst,
             "e": good,
+            "s": good,
             "m": monstrous,
             "r": good,
             "F": worst,
@@ -247,7 +248,7 @@ class _Gauges:
         return self._told(played, life, read, nothing, "n" if self.metric.empty is Empty.ABSENT else "")
 
     def age(self, derive: Age) -> Rig:
-        return Rig(frozenset(_MEASURED + "nm") - set("lLe"), lambda life, values: self._age(derive, life, values))
+        return Rig(frozenset(_MEASURED + "nm") - set("lLes"), lambda life, values: self._age(derive, life, values))
 
     def _age(self, derive: Age, life: str, values: dict[str, float]) -> Played:
         played = Played()
@@ -275,7 +276,7 @@ class _Gauges:
                 readings.append(nothing)
             else:
                 readings.append(None if value is None else close(value))
-        late = next((at for at, letter in enumerate(life) if letter in "lL"), None)
+        late = next((at for at, letter in enumerate(life) if letter in "lLs"), None)
         if late is not None:
             # One evaluation finds nothing new; from then on each reads the measurement before, and none is lost.
             readings = [*readings[:late], None, *readings[late:-1]]
@@ -313,8 +314,8 @@ class _Gauges:
         for at, (letter, value) in enumerate(zip(life, values, strict=True)):
             there = bool(points) and points[-1] is not None and points[-1] != STALE
             first: list[Point] = [current] if letter == "l" else []
-            if letter == "L":
-                first = [STALE if there else None]
+            if letter in "Ls":
+                first = [STALE if there and letter == "L" else None]
             current = current if letter == "h" else value
             if letter == "e" and between is not None:
                 points += [current, *(between(at, step) for step in range(1, self.steps))]
@@ -536,6 +537,8 @@ class CountedLife:
                 points[-steps:] = [None] * steps
             elif self.life[at] == "R":
                 points[-2:] = [None, None]
+            elif self.life[at] == "s":
+                points[-1] = None
             if self.life[at] == "x" and points[-steps - 1] is not None:
                 points[-steps] = STALE if points[-steps - 1] != STALE else None
         return points

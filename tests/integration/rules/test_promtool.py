@@ -17,8 +17,9 @@ from rules.output import write
 SMALL = Path(__file__).parents[2] / "unit" / "rules" / "golden" / "catalog.yaml"
 
 
-def checked(folder: Path, binaries: Mapping[str, Path]) -> Result:
+def checked(folder: Path, binaries: Mapping[str, Path], scale: TimeScale | None = None) -> Result:
     options = [word for name, path in binaries.items() for word in (f"--{name}", str(path))]
+    options += ["--scrape-interval", str((scale or TimeScale()).scrape_interval())]
     return CliRunner().invoke(rules, ["check", str(folder), *options])
 
 
@@ -29,7 +30,7 @@ def test_everything_generated_passes(
 ) -> None:
     catalog = load_catalog() if which == "shipped" else load_catalog([SMALL], shipped=None)
     write(tmp_path, build(catalog, scale))
-    told = checked(tmp_path, both_lines)
+    told = checked(tmp_path, both_lines, scale)
     assert told.exit_code == 0, told.output
 
 

@@ -72,6 +72,11 @@ EQUIVALENT = (
         "It adds an evaluation without the source after one with it, which the last line takes away.",
     ),
     Equivalent(
+        "resource:grace_value:sample",
+        r"^operator '<' -> '<='.*round\(histogram_quantile",
+        "A quantile beyond the last bound is that bound, so it is never infinite.",
+    ),
+    Equivalent(
         "[A-Z].*",
         r"^window .* in 'last_over_time\(resource:grace_alert:severity",
         "The severity outlives every hold as 0 while the window has samples; where a window holds fewer than five "

@@ -76,3 +76,12 @@ def test_check_says_how_to_get_what_is_missing(tmp_path: Path, monkeypatch: pyte
     told = grace("check", tmp_path)
     assert told.exit_code == 2
     assert "grace tools" in told.output
+
+
+def test_check_lints_any_rule_file(tmp_path: Path, promtool: Path) -> None:
+    rule_file = tmp_path / "team.yml"
+    rule_file.write_text("groups: [{name: team, rules: [{alert: Down, expr: 'rate(a_total[20s])'}]}]\n")
+    told = grace("check", rule_file, "--promtool", promtool)
+    assert told.exit_code == 1
+    assert f"{rule_file}:1 Down: " in told.output
+    assert {"(comparison)", "(rate)"} <= set(told.output.split())
