@@ -17,7 +17,11 @@ def test_tokens_are_long_random_and_recognisable() -> None:
     assert all(looks_like_token(token) and len(token) == 49 for token in tokens)
 
 
-@pytest.mark.parametrize("text", ["", "grace_", "grace_short", "x" * 49, new_token() + "\n", new_token()[:-1] + "é"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "grace_", "grace_short", "x" * 49, new_token() + "\n", new_token()[:-1] + "é"],
+    ids=["empty", "prefix", "short", "no prefix", "line break", "not ASCII"],
+)
 def test_what_is_no_token(text: str) -> None:
     assert not looks_like_token(text)
 
