@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 import psutil
 
 from bench.figure import Figure
+from remediator.pipeline.life import POLL_OF_ALL
 
 SINGLE, MANY = 400, 6000
 """Posts by one client, and by all together."""
@@ -127,7 +129,7 @@ def _body(alerts: Sequence[tuple[str, str]], metric: str = METRIC) -> bytes:
                     "startsAt": "2026-11-22T08:00:00.000Z",
                     "endsAt": "0001-01-01T00:00:00Z",
                     "generatorURL": "http://127.0.0.1:9090/graph",
-                    "fingerprint": "",
+                    "fingerprint": f"{zlib.crc32(resource.encode()):016x}",
                 }
                 for status, resource in alerts
             ],
@@ -281,7 +283,13 @@ class _Remediator:
             for table, keys in (("incidents", ("id",)), ("runs", ("id", "incident_id")), ("approvals", _APPROVAL)):
                 columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
                 fresh = ", ".join(
-                    f"\"{name}\" || '-' || n" if name in (*keys, "resource") else f'"{name}"' for name in columns
+                    f"\"{name}\" || '-' || n"
+                    if name in (*keys, "resource")
+                    # As they would lie after a while: each asks for its own time when it has been looked at.
+                    else f"{time.time()} + n * {POLL_OF_ALL}"
+                    if name == "wake_at"
+                    else f'"{name}"'
+                    for name in columns
                 )
                 named = ", ".join(f'"{name}"' for name in columns)
                 db.execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 
@@ -26,6 +27,7 @@ def origin_allowed(origin: str, host: str) -> bool:
     return theirs is not None and theirs == ours
 
 
+@lru_cache(maxsize=256)
 def is_loopback(address: str | None) -> bool:
     """Does this peer address belong to this machine?"""
     try:
@@ -39,6 +41,7 @@ def is_loopback(address: str | None) -> bool:
 _PORTS = {"http": 80, "https": 443}
 
 
+@lru_cache(maxsize=256)  # the same few hosts, with every request
 def _place(host: str, scheme: str) -> tuple[str, int] | None:
     """Host name and port, the scheme's own where none is written; None when it is no host."""
     try:

@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 UNDO_FAILED_HOLD = 86400.0
 """Seconds for which a target is held after an undo failed on it."""
 SLOWEST_POLL = 30.0
+POLL_OF_ALL = 2.0
+"""Seconds between two looks at plans that wait for approval, all of them together, where many wait."""
 
 
 async def advance(parts: Parts, incident: Incident) -> None:
@@ -492,8 +494,10 @@ async def _remind(parts: Parts, incident: Incident, metric: MetricCatalogEntry, 
         f"({', '.join(held.reasons)}). Approve with: grace approvals approve {approval.id} --reason …",
         incident,
     )
-    now = parts.clock.now()
-    poll = min(metric.interval, SLOWEST_POLL, max(0.5, approval.expires_at - now))
+    # A vote, an ended alert and the expiry wake it anyway; looking meanwhile must not cost more the more there wait.
+    waiting = await parts.ledger.read(approvals.pending_count)
+    pause = max(min(metric.interval, SLOWEST_POLL), waiting * POLL_OF_ALL)
+    poll = min(pause, max(0.5, approval.expires_at - parts.clock.now()))
     await _move(parts, incident, IncidentState.WAITING_APPROVAL, incident.reason, wake_in=poll)
 
 
