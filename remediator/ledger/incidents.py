@@ -297,6 +297,29 @@ def counts(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
+def troubled(
+    connection: Connection, *, quiet: Collection[IncidentState], unproven: str
+) -> tuple[set[str], set[tuple[str, str]]]:
+    """Targets that have a confirmed open incident; and metric and resource of those that have no target.
+
+    Not counted: states that are `quiet`, alerts that have ended, and incidents not judged yet or with the reason
+    `unproven`. Asked at every decision, so that the database does the counting.
+    """
+    counted = (
+        incidents.c.closed_at.is_(None),
+        incidents.c.state.not_in([state.value for state in quiet]),
+        incidents.c.verdict.is_not(None),
+        sa.cast(incidents.c.reasons, sa.Text).not_like(f'%"{unproven}"%'),
+        sa.cast(incidents.c.firing, sa.Text) != "{}",
+    )
+    targets = sa.select(incidents.c.target).where(*counted, incidents.c.target.is_not(None)).distinct()
+    others = sa.select(incidents.c.metric_id, incidents.c.resource).where(*counted, incidents.c.target.is_(None))
+    return (
+        {row[0] for row in connection.execute(targets)},
+        {(row[0], row[1]) for row in connection.execute(others.distinct())},
+    )
+
+
 def heals_since(connection: Connection, metric_id: str, resource: str, since: float) -> int:
     """How often this metric and resource were healed by Grace since then."""
     query = (

@@ -209,14 +209,9 @@ def _attempts(connection: Connection, parts: Parts, incident: Incident | None) -
 def groups_in_trouble(connection: Connection, parts: Parts) -> int:
     """Distinct groups that have a confirmed open incident now."""
     quiet = (IncidentState.SUSPENDED, IncidentState.BLIND)
-    groups = set()
-    for incident in incidents.all_open(connection):
-        unproven = incident.verdict is None or Reason.EVIDENCE_ABSENT.value in incident.reasons
-        if incident.state in quiet or unproven or not incident.firing:
-            continue
-        target = parts.target(incident.target)
-        groups.add(target.blast_group if target else f"{incident.metric_id}/{incident.resource}")
-    return len(groups)
+    names, others = incidents.troubled(connection, quiet=quiet, unproven=Reason.EVIDENCE_ABSENT.value)
+    groups = {target.blast_group if (target := parts.target(name)) else name for name in names}
+    return len(groups) + len(others)
 
 
 def _storm(tx: Tx, parts: Parts, groups: int) -> bool:
