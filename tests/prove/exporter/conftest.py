@@ -1,0 +1,3 @@
+"""The running loop, as the acceptance tests have it."""
+
+from tests.acceptance.conftest import loop as loop
