@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import os
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -218,4 +219,10 @@ def _prepared(engine: Engine, place: str) -> None:
 
 def _breaks(error: Exception) -> bool:
     """Disk full, locked, damaged: nothing of the batch will be durable."""
-    return isinstance(error, sa.exc.OperationalError | sa.exc.InternalError) or type(error) is sa.exc.DatabaseError
+    if (
+        not isinstance(error, sa.exc.OperationalError | sa.exc.InternalError)
+        and type(error) is not sa.exc.DatabaseError
+    ):
+        return False
+    # SQLITE_ERROR is a statement that makes no sense: its writer's own fault, the file is well.
+    return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
