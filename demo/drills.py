@@ -48,6 +48,8 @@ class Drill:
 
 
 _HEALED = frozenset({End.HEALED})
+_HEALED_HERE_OR_BESIDE = frozenset({End.HEALED, End.CLOSED})
+"""A flood fills the pool before the queue: where the pool's own incident gets the workers, the queue's just closes."""
 _CONTAINED = frozenset({End.CONTAINED})
 _ESCALATED = frozenset({End.ESCALATED})
 
@@ -83,7 +85,7 @@ _ROWS = (
         name="queue-flood",
         title="far more tasks than the pool can do",
         metrics=(("executor.queue_depth", "workers"),),
-        ends=_HEALED,
+        ends=_HEALED_HERE_OR_BESIDE,
         faults=("queue-flood",),
         effects=(POOL_WORKERS,),
         watched=(WAITING,),
