@@ -69,16 +69,16 @@ async def test_a_fault_is_reported_harms_nobody_and_passes(
     schedule: Schedule, shop: Catalog, tmp_path: Path, kind: str, fault: str
 ) -> None:
     rig = RIGS[kind](tmp_path)
-    await rig.start()
-    steady = Steady()
-    written = {"collectors": [{"name": "afflicted", **TIMING, **rig.config}]}
-    (config,) = ExporterConfig.model_validate(written).collectors
-    assert not list(config.faults(shop))
-    afflicted = COLLECTORS[kind](config, Setting(shop, 1.0))
-    rig.made(afflicted)
-    (probe,) = afflicted.probes
-    key = ("afflicted", probe.name)
     try:
+        await rig.start()
+        steady = Steady()
+        written = {"collectors": [{"name": "afflicted", **TIMING, **rig.config}]}
+        (config,) = ExporterConfig.model_validate(written).collectors
+        assert not list(config.faults(shop))
+        afflicted = COLLECTORS[kind](config, Setting(shop, 1.0))
+        rig.made(afflicted)
+        (probe,) = afflicted.probes
+        key = ("afflicted", probe.name)
         await schedule.run({"afflicted": afflicted, "steady": steady})
         state = schedule.snapshot.states[key]
         await until(lambda: state.success is True)
