@@ -165,4 +165,5 @@ def test_stopping_leaves_no_process_and_no_socket(workload: Workload) -> None:
         workload.stop(name)
     assert not [process for process in family if process.is_running()]
     tidy(workload.data)
-    assert list(workload.place.run.iterdir()) == []
+    # Where the data folder's path is too long for sockets, `run` was a link to a short one, which is gone as a whole.
+    assert not workload.place.run.exists() or list(workload.place.run.iterdir()) == []

@@ -75,7 +75,7 @@ def test_status_shows_all_17_metrics_with_a_value_or_idle(up: Any) -> None:
     status = told()
     assert len({row["metric_id"] for row in status["metrics"]}) == 17
     assert all((row["value"] is None) == (row["band"] == "idle") for row in status["metrics"])
-    assert status["governance"]["ceiling"] == "tier_2"
+    assert status["governance"]["ceiling"] == "tier_3", "the drill profile's"
     assert status["problems"] == []
 
 

@@ -14,6 +14,8 @@ from remediator.cli.story import sentence, timeline
 
 REMEDIATOR = Path(story.__file__).parents[1]
 NOT_OF_AN_INCIDENT = {
+    "alert_set_aside",
+    "retention",
     "started",
     "policy_confirmed",
     "reloaded",
