@@ -13,7 +13,7 @@ from remediator.pipeline.notice import TEST_ALERT
 from stack.doctor.setup import Finding, Setup, wrong
 from stack.routes import Route, walk
 
-LEEWAY = 6.0
+LEEWAY = 20.0
 """Seconds beyond the route's own waiting that a notification may take."""
 LONGEST_INTERVAL = 60.0
 """Seconds of `group_interval` from which on what is resolved is told too late to be waited for."""
