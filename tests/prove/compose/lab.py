@@ -20,11 +20,11 @@ from typing import Any
 
 import yaml
 
+from stack.packages import sources_of
 from tests.contract.drivers.rigs.dockerd import CGROUPS
 from tests.contract.drivers.rigs.packages import FOLDER, libraries, unpacked
 
 ROOT = Path(__file__).parents[3]
-MIRROR = "file:///srv/mirror/debian"
 COMPOSE = Path(sys.executable).parent / "docker-compose"
 PACKAGES = ("docker.io", "containerd", "runc", "iptables", "tini", "debootstrap")
 BASE = "grace-lab-base"
@@ -182,7 +182,7 @@ def _rootfs() -> str:
             "--include=ca-certificates",
             "bookworm",
             str(folder),
-            MIRROR,
+            sources_of("bookworm").split()[2],  # the first mirror that this machine uses
         ],
         environment,
         600,
