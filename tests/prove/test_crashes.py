@@ -90,7 +90,9 @@ def crashed_and_healed(service: Replica, rig: Rig, resource: str, point: str) ->
     assert service.died() == -9
     service.start()
     assert post() == 202, "Alertmanager sends again what was not answered"
-    service.until(lambda: [each["state"] for each in service.items("/api/v1/incidents")] == ["contained"], 60)
+    # On PostgreSQL whoever takes over waits until the dead one's step must have ended.
+    patience = 60 + rig.step_timeout
+    service.until(lambda: [each["state"] for each in service.items("/api/v1/incidents")] == ["contained"], patience)
     until(lambda: effect_of(rig) == wanted, 15)
     (run,) = service.items("/api/v1/runs?all=true")
     assert run["state"] == "contained"
