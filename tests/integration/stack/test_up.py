@@ -80,7 +80,7 @@ def test_status_shows_all_17_metrics_with_a_value_or_idle(up: Any) -> None:
 
 
 def test_doctor_is_silent_on_a_good_setup_and_names_a_changed_rule_and_a_lost_route(up: Any) -> None:
-    good = grace("doctor", "--json", "--data", str(up.data))
+    good = grace("doctor", "--no-test-alert", "--json", "--data", str(up.data))
     assert json.loads(good.stdout) == {"findings": []}, good.stdout
     assert good.returncode == 0
     rules, routes = up.data / "rules" / "infra.cpu_utilization.yml", up.data / "alertmanager.yml"
@@ -93,7 +93,7 @@ def test_doctor_is_silent_on_a_good_setup_and_names_a_changed_rule_and_a_lost_ro
             os.kill(pids[part], signal.SIGHUP)
 
         def found() -> list[dict[str, str]]:
-            told = json.loads(grace("doctor", "--json", "--data", str(up.data)).stdout)
+            told = json.loads(grace("doctor", "--no-test-alert", "--json", "--data", str(up.data)).stdout)
             findings: list[dict[str, str]] = told["findings"]
             return findings
 
@@ -102,7 +102,7 @@ def test_doctor_is_silent_on_a_good_setup_and_names_a_changed_rule_and_a_lost_ro
         assert "are not what the catalog says: grace.infra." in by_check["rules"]["problem"]
         assert "grace rules build" in by_check["rules"]["mend"]
         assert "not routed to receiver 'grace'" in by_check["route"]["problem"]
-        assert grace("doctor", "--data", str(up.data)).returncode == 1
+        assert grace("doctor", "--no-test-alert", "--data", str(up.data)).returncode == 1
     finally:
         for path, text in before.items():
             path.write_text(text)
