@@ -36,6 +36,10 @@ BETWEEN_TWO_READINGS = 1.0
 TURN = 0.0002
 """Seconds that a thread may compute while another one waits."""
 
+YOUNG = 50_000
+"""Objects that come to be before the garbage collector looks for cycles. A large reading is made of many, which all go
+without it; each look stops scrapes for milliseconds, and would find next to nothing."""
+
 
 LINGERING = 2.0
 """Seconds in which what a refused sender still sends is read and dropped, so that it hears the refusal."""
@@ -113,6 +117,7 @@ async def serve(load: Callable[[], Loaded], listener: Listener, telemetry_path: 
     """
     # A scrape takes several turns of the loop, and waits for collecting threads before each: let them give way sooner.
     sys.setswitchinterval(TURN)
+    gc.set_threshold(YOUNG)
     exporter = Exporter(load)
     app = exporter.pages(telemetry_path, listener.reloads.families).app()
     listener.door.guard(app)

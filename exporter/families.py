@@ -17,6 +17,9 @@ Labels = tuple[tuple[str, str], ...]
 MAX_LABEL_VALUE = 256
 """Characters of a label value that are kept."""
 
+SAMPLE_TIME = "grace_sample_timestamp_seconds"
+"""When a metric was measured on a resource; of several such times the newest counts."""
+
 SERIES_NAME = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
 _HARMFUL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -155,7 +158,7 @@ HELP: Mapping[str, str] = {
     "grace_host_memory_utilization_ratio": "Share of a host's memory that is used.",
     "grace_volume_usage_ratio": "Share of a volume that is full.",
     "grace_pod_ready_ratio": "Share of a workload's wanted pods that are ready.",
-    "grace_sample_timestamp_seconds": "When a metric was last measured, also when it was idle.",
+    SAMPLE_TIME: "When a metric was last measured, also when it was idle.",
     "grace_threshold": "Where a band begins, in base units.",
     "grace_metric_info": "What a metric of the catalog is.",
     "grace_collector_success": "Whether a collector's last collection succeeded.",

@@ -54,14 +54,14 @@ class Schedule:
         self.snapshot.expect(_keyed(collectors))
         await asyncio.gather(*(self._attempt(key, probe) for key, probe in _keyed(collectors)))
 
-    async def _prepared(self, reading: Reading) -> Prepared:
-        if sum(len(each.samples) for each in reading.families) < MANY_SAMPLES:
-            return prepare(reading, self.snapshot.max_series)
-        return await asyncio.to_thread(self._prepared_alone, reading)
+    async def _prepared(self, reading: Reading, at: float) -> Prepared:
+        if sum(len(each.samples) for each in reading.families) + len(reading.measured) < MANY_SAMPLES:
+            return prepare(reading, self.snapshot.max_series, at)
+        return await asyncio.to_thread(self._prepared_alone, reading, at)
 
-    def _prepared_alone(self, reading: Reading) -> Prepared:
+    def _prepared_alone(self, reading: Reading, at: float) -> Prepared:
         with COMPUTING:
-            return prepare(reading, self.snapshot.max_series)
+            return prepare(reading, self.snapshot.max_series, at)
 
     async def _end(self, names: Iterable[str]) -> None:
         for name in names:
@@ -89,7 +89,7 @@ class Schedule:
         try:
             # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the answer.
             async with asyncio.timeout(probe.pace.deadline):
-                outcome = await self._prepared(await probe.collect())
+                outcome = await self._prepared(await probe.collect(), at)
         except TimeoutError:
             outcome = f"no answer within {probe.pace.deadline:g} s"
         except CollectError as error:
@@ -101,7 +101,7 @@ class Schedule:
         if isinstance(outcome, str):
             if self.snapshot.failed(key, outcome, took):
                 log.warning("collector failed", collector=key[0], probe=key[1], reason=outcome)
-        elif self.snapshot.succeeded(key, probe, outcome, at, took):
+        elif self.snapshot.succeeded(key, probe, outcome, took):
             log.info("collector recovered", collector=key[0], probe=key[1])
 
 

@@ -11,38 +11,57 @@ from dataclasses import dataclass, field
 import structlog
 
 from exporter.collectors.base import Probe
-from exporter.exposition import Body, Format, Rendered, join, render, render_all
-from exporter.families import Family, Measured, Reading, Sample, family, labels_of
+from exporter.exposition import Body, Format, Rendered, identity, join, render, render_all
+from exporter.families import SAMPLE_TIME, Family, Reading, Sample, clean, family, labels_of
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A reading, rendered and capped; `dropped` counts the series that were refused."""
+    """A reading taken at `at` (epoch seconds), rendered and capped; `dropped` counts the series that were refused."""
 
+    at: float
     families: tuple[Rendered, ...]
-    measured: frozenset[Measured]
     dropped: int
-    times: Mapping[Measured, float] = field(default_factory=dict)
 
 
-def prepare(reading: Reading, most_series: int) -> Prepared:
+def prepare(reading: Reading, most_series: int, at: float) -> Prepared:
     """The reading as it will be exposed, at most `most_series` of each name. Any thread may do this."""
     rendered = [render(each, most_series) for each in reading.families]
-    dropped = reading.dropped + sum(refused for _, refused in rendered)
-    return Prepared(tuple(lines for lines, _ in rendered), reading.measured, dropped, reading.times)
+    refused = sum(dropped for _, dropped in rendered)
+    hidden = _hidden_resources(reading.families, most_series) if refused else frozenset()
+    times = _sample_times(reading, at, hidden)
+    families = (*(lines for lines, _ in rendered), *render_all([times] if times.samples else []))
+    return Prepared(at, families, reading.dropped + refused)
+
+
+def _hidden_resources(families: Iterable[Family], most_series: int) -> frozenset[str]:
+    """Resources of which nothing is exposed, because of the cap: a time alone would call them idle."""
+    shown: set[str] = set()
+    refused: set[str] = set()
+    for each in families:
+        series = list(dict.fromkeys(identity(each.kind, sample) for sample in each.samples))
+        shown.update(dict(labels).get("resource", "") for labels in series[:most_series])
+        refused.update(dict(labels).get("resource", "") for labels in series[most_series:])
+    return frozenset(refused - shown)
+
+
+def _sample_times(reading: Reading, at: float, hidden: Collection[str]) -> Family:
+    samples = [
+        Sample((("metric_id", each.metric_id), ("resource", clean(each.resource))), reading.times.get(each, at))
+        for each in sorted(reading.measured)
+        if each.resource not in hidden
+    ]
+    return family(SAMPLE_TIME, samples)
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A good reading, rendered. `at` and `until` are epoch seconds: when it was measured, when it is withdrawn."""
+    """A good reading, rendered, and until when it is exposed (epoch seconds)."""
 
-    at: float
     until: float
     families: tuple[Rendered, ...]
-    measured: frozenset[Measured]
-    times: Mapping[Measured, float]
 
 
 @dataclass(slots=True)
@@ -80,13 +99,13 @@ class Snapshot:
         self.states = {key: self.states.get(key) or ProbeState(key[0]) for key, _ in probes}
         self._bodies.clear()
 
-    def succeeded(self, key: Key, probe: Probe, reading: Prepared, at: float, duration: float) -> bool:
-        """Keep a reading taken at `at`. True if the collection before had failed."""
+    def succeeded(self, key: Key, probe: Probe, reading: Prepared, duration: float) -> bool:
+        """Keep a reading. True if the collection before had failed."""
         state = self.states[key]
         recovered = state.success is False
         state.dropped += reading.dropped
-        state.held = Held(at, at + probe.pace.max_age, reading.families, reading.measured, reading.times)
-        state.success, state.duration, state.last_success, state.reason = True, duration, at, ""
+        state.held = Held(reading.at + probe.pace.max_age, reading.families)
+        state.success, state.duration, state.last_success, state.reason = True, duration, reading.at, ""
         self._bodies.clear()
         return recovered
 
@@ -113,26 +132,15 @@ class Snapshot:
             return kept[0]
         states = [state for state in self.states.values() if not only or state.collector in only]
         live = [state.held for state in states if state.held is not None and state.held.until > now]
-        families = [each for held in live for each in held.families]
-        own = [*self._sample_times(live), *_collector_families(states)]
-        content, twice = join([*families, *render_all([*(() if only else self.constant), *own])], form)
+        own = render_all([*(() if only else self.constant), *_collector_families(states)])
+        body, twice = join([*(each for held in live for each in held.families), *own], form)
         if twice and not self._twice:
             log.warning("collectors give the same series; the first is kept", series=twice)
         self._twice = twice
-        body = Body(content)
         if len(self._bodies) >= MOST_BODIES:
             self._bodies.clear()
         self._bodies[key] = (body, min((held.until for held in live), default=float("inf")))
         return body
-
-    @staticmethod
-    def _sample_times(live: Iterable[Held]) -> list[Family]:
-        newest: dict[Measured, float] = {}
-        for held in live:
-            for measured in held.measured:
-                newest[measured] = max(held.times.get(measured, held.at), newest.get(measured, 0.0))
-        samples = [Sample(labels_of(measured._asdict()), at) for measured, at in sorted(newest.items())]
-        return [family("grace_sample_timestamp_seconds", samples)] if samples else []
 
 
 MOST_BODIES = 32

@@ -56,7 +56,7 @@ class Pages:
         form = negotiate(request.headers.get("Accept", ""))
         body, tail = self.snapshot.body(form, only), self.own.tail(form)
         headers = {"Content-Type": form.value, "Vary": "Accept, Accept-Encoding"}
-        if accepts_gzip(request.headers.get("Accept-Encoding", "")) and len(body.content) >= GZIP_FROM:
+        if accepts_gzip(request.headers.get("Accept-Encoding", "")) and body.size >= GZIP_FROM:
             return web.Response(body=body.gzipped(tail), headers={**headers, "Content-Encoding": "gzip"})
         return web.Response(body=body.plain(tail), headers=headers)
 

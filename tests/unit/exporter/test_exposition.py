@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.exposition import Body, Format, join, negotiate, render, render_all
+from exporter.exposition import Body, Format, Piece, deflated, join, negotiate, render, render_all
 from exporter.families import MAX_LABEL_VALUE, Family, Kind, Sample, clean, family, labels_of
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=40)
@@ -25,7 +25,8 @@ def test_whatever_a_label_holds_both_formats_read_back_the_same(rows: list[tuple
     expected |= {("grace_b_total", labels[0][1], value) for labels, value, _ in counters}
     text, _ = join(rendered, Format.TEXT)
     openmetrics, _ = join(rendered, Format.OPENMETRICS)
-    for found in (parse_text(text.decode()), parse_openmetrics(openmetrics.decode() + "# EOF\n")):
+    texts = text.content.decode(), openmetrics.content.decode() + "# EOF\n"
+    for found in (parse_text(texts[0]), parse_openmetrics(texts[1])):
         read = {(sample.name, sample.labels["resource"], sample.value) for each in found for sample in each.samples}
         assert read == expected
 
@@ -43,7 +44,7 @@ def test_a_histogram_is_strict_openmetrics() -> None:
         Sample(labels_of({"resource": "a"}), 1.25, "_sum"),
     ]
     text, _ = join(render_all([Family("grace_x_seconds", Kind.HISTOGRAM, "Help.", tuple(rows))]), Format.OPENMETRICS)
-    (found,) = parse_openmetrics(text.decode() + "# EOF\n")
+    (found,) = parse_openmetrics(text.content.decode() + "# EOF\n")
     assert found.type == "histogram"
     assert len(found.samples) == 4
 
@@ -51,35 +52,42 @@ def test_a_histogram_is_strict_openmetrics() -> None:
 def test_series_over_the_cap_are_dropped_and_counted_and_histograms_stay_whole() -> None:
     gauges = family("grace_a", [Sample(labels_of({"resource": str(n)}), n) for n in range(10)])
     rendered, dropped = render(gauges, 4)
-    assert (len(rendered.lines), dropped) == (4, 6)
+    assert (len(rendered.values), dropped) == (4, 6)
     buckets = [
         Sample(labels_of({"resource": str(n), "le": le}), 1, "_bucket") for n in range(3) for le in ("1.0", "+Inf")
     ]
     rendered, dropped = render(Family("grace_h", Kind.HISTOGRAM, "Help.", tuple(buckets)), 2)
-    assert (len(rendered.lines), dropped) == (4, 1)
+    assert (len(rendered.values), dropped) == (4, 1)
 
 
 def test_one_series_is_exposed_once_whoever_gives_it() -> None:
     twice = family("grace_a", [Sample(labels_of({"resource": "a"}), 1), Sample(labels_of({"resource": "a"}), 2)])
     assert render(twice, 10) == (render(family("grace_a", twice.samples[:1]), 10)[0], 1)
     one, two = (render_all([family("grace_a", [Sample((("resource", "a"),), value)])])[0] for value in (1, 2))
-    content, dropped = join([one, two], Format.TEXT)
+    body, dropped = join([one, two], Format.TEXT)
     assert dropped == 1
-    assert content.decode().splitlines()[2:] == ['grace_a{resource="a"} 1.0']
+    assert body.content.decode().splitlines()[2:] == ['grace_a{resource="a"} 1.0']
     other_kind = render_all([Family("grace_a", Kind.COUNTER, "Help.", (Sample((("resource", "b"),), 1),))])[0]
     assert join([one, other_kind], Format.TEXT)[1] == 1
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 1e300, 5, -0.0])
 def test_numbers_are_written_as_prometheus_reads_them(value: float) -> None:
-    content, _ = join(render_all([family("grace_a", [Sample((), value)])]), Format.TEXT)
-    (found,) = parse_text(content.decode())
+    body, _ = join(render_all([family("grace_a", [Sample((), value)])]), Format.TEXT)
+    (found,) = parse_text(body.content.decode())
     assert repr(found.samples[0].value) == repr(float(value))
 
 
-@given(st.binary(max_size=3000), st.lists(st.binary(max_size=300), min_size=1, max_size=3))
-def test_a_kept_gzip_with_a_fresh_tail_is_one_whole_stream(content: bytes, tails: list[bytes]) -> None:
-    body = Body(content)
+PIECES = st.lists(st.tuples(st.binary(max_size=2000), st.booleans()), max_size=6)
+
+
+@given(PIECES, st.lists(st.binary(max_size=300), min_size=1, max_size=3))
+def test_a_kept_gzip_with_a_fresh_tail_is_one_whole_stream(
+    pieces: list[tuple[bytes, bool]], tails: list[bytes]
+) -> None:
+    content = b"".join(text for text, _ in pieces)
+    body = Body([Piece(text, deflated(text) if known else b"") for text, known in pieces])
+    assert body.size == len(content)
     for tail in tails:
         packed = body.gzipped(tail)
         with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:

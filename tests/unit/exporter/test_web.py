@@ -44,7 +44,7 @@ class World:
         rows = [Sample(labels_of({"resource": str(n)}), n) for n in range(50)]
         gauge = family("grace_host_cpu_utilization_ratio", rows)
         reading = Reading((gauge,), frozenset({Measured("infra.cpu_utilization", "0")}))
-        self.snapshot.succeeded(KEY, PROBE, prepare(reading, 1000), self.clock(), 0.1)
+        self.snapshot.succeeded(KEY, PROBE, prepare(reading, 1000, self.clock()), 0.1)
 
 
 @pytest.fixture
