@@ -64,8 +64,11 @@ async def reconcile(parts: Parts) -> None:
     held = await parts.alertmanager.alerts(parts.config.alertmanager.receiver)
     status = await parts.alertmanager.status()
     now = parts.clock.now()
-    await _take_in(parts, held)
-    await _reopen(parts, held)
+    # One that has just begun is left to the webhook until a round has passed: it may be waiting for its group, and
+    # should it end before Alertmanager told of it, its end is never told either, and what was opened would stay open.
+    told = tuple(alert for alert in held if alert.starts_at <= now - parts.config.alertmanager.reconcile_every)
+    recovered = await _take_in(parts, told)
+    await _reopen(parts, tuple(alert for alert in told if alert.key not in recovered))
     for incident in await parts.ledger.read(incidents.all_open):
         mine = [alert for alert in held if alert.fingerprint in incident.firing]
         if mine:
@@ -88,8 +91,8 @@ def row_of(alert: HeldAlert) -> dict[str, Any]:
     }
 
 
-async def _take_in(parts: Parts, held: tuple[HeldAlert, ...]) -> None:
-    """Alerts that no webhook delivered. One that was silenced all along is taken in when its silence ends."""
+async def _take_in(parts: Parts, held: tuple[HeldAlert, ...]) -> set[str]:
+    """Keys of the alerts that no webhook delivered, once stored. A silenced one is taken in when its silence ends."""
     rows = [row_of(alert) for alert in held if not alert.silenced_by]
     unknown = {row["key"] for row in rows} - await parts.ledger.read(
         lambda connection: alerts.known(connection, [row["key"] for row in rows])
@@ -99,6 +102,7 @@ async def _take_in(parts: Parts, held: tuple[HeldAlert, ...]) -> None:
         await parts.ledger.write(lambda tx: alerts.accept(tx, fresh))
         log.info("alerts_recovered", count=len(fresh))
         parts.wake()
+    return unknown
 
 
 async def _reopen(parts: Parts, held: tuple[HeldAlert, ...]) -> None:

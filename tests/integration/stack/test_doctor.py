@@ -128,7 +128,6 @@ def the(findings: list[Finding], check: str) -> Finding:
     return found[0]
 
 
-@pytest.mark.prove  # Waits for Alertmanager to say that the test alert is resolved, which a busy machine delays.
 def test_a_good_setup_is_met_with_silence(up: Up) -> None:
     done = doctor(up)
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
@@ -234,7 +233,7 @@ async def test_an_alertmanager_with_another_token(config: GraceConfig, started: 
     }
     url = started("alertmanager", written)
     finding = the(await examined(changed(config, alertmanager={"url": url}), sends=True), TEST_ALERT)
-    assert "did not come to the remediator within 21 s" in finding.problem
+    assert "did not come to the remediator within 11 s" in finding.problem
     assert hook["url"] in finding.mend
     assert str(config.data_dir / "tokens" / "alertmanager") in finding.mend
 

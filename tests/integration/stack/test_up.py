@@ -85,6 +85,7 @@ def test_doctor_is_silent_on_a_good_setup_and_names_a_changed_rule_and_a_lost_ro
         return good.returncode == 0 and json.loads(good.stdout) == {"findings": []}
 
     eventually(silent, 40, "no finding, once everything was scraped")
+    assert json.loads(grace("doctor", "--json", "--data", str(up.data)).stdout) == {"findings": []}
     rules, routes = up.data / "rules" / "infra.cpu_utilization.yml", up.data / "alertmanager.yml"
     before = {path: path.read_text() for path in (rules, routes)}
     rules.write_text(before[rules].replace("max_over_time", "min_over_time", 1))
