@@ -33,6 +33,7 @@ from remediator.clock import Clock, SystemClock
 from remediator.credentials import Credentials
 from remediator.drivers import DRIVERS, check_inventory
 from remediator.drivers.base import State, World
+from remediator.drivers.opened import OpenedDrivers
 from remediator.governance.ratchet import reload as reload_policy
 from remediator.ledger import leases, pages, retention, runs, settings
 from remediator.ledger.engine import Ledger, LedgerUnavailable, Tx
@@ -137,7 +138,9 @@ async def running(
                 owner=f"{socket.gethostname()}:{os.getpid()}:{new_id('own')}",
                 publish=stream.publish,
             )
-            parts.drivers = {name: kind(_world(parts, session)) for name, kind in DRIVERS.items()}
+            world = _world(parts, session)
+            drivers = OpenedDrivers(DRIVERS, lambda kind: DRIVERS[kind](world))
+            parts.drivers = drivers
             tokens = LedgerTokens(ledger)
             await _first_tokens(config, ledger, tokens)
             if ledger.shared:
@@ -175,8 +178,7 @@ async def running(
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await act.checkpoint(parts)
-                for driver in parts.drivers.values():
-                    await driver.close()
+                await drivers.close()
     finally:
         await ledger.close()
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import signal
 import sys
 from pathlib import Path
 
 import click
-import structlog
-from aiohttp import web
 
 from catalog.fault import CatalogError
 from catalog.load import config_path, load_config
@@ -32,6 +31,7 @@ from catalog.load import config_path, load_config
 @click.option("--log.level", "level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def remediator(config_option: Path | None, listen: str, insecure: bool, level: str) -> None:
     """Receive alerts, decide, act, verify, record."""
+    import_structlog()
     from remediator.app import Unusable
     from remediator.audit.checkpoint import BadKey, BadNote
     from remediator.ledger.engine import LedgerRefused
@@ -49,7 +49,22 @@ def remediator(config_option: Path | None, listen: str, insecure: bool, level: s
         sys.exit(2)
 
 
+def import_structlog() -> None:
+    """Without what colours consoles: this process writes JSON lines all its life, and rich alone is 3 MB of memory."""
+    coloured = "rich" in sys.modules
+    if not coloured:
+        sys.modules["rich"] = None  # type: ignore[assignment]  # Python's own way to say that it is not there
+    try:
+        importlib.import_module("structlog")
+    finally:
+        if not coloured:
+            del sys.modules["rich"]
+
+
 async def _serve(path: Path | None, host: str, port: int) -> None:
+    import structlog
+    from aiohttp import web
+
     from remediator.app import Unusable, running
     from remediator.errors import GraceError
 
@@ -99,6 +114,8 @@ def _address(listen: str, insecure: bool) -> tuple[str, int]:
 
 
 def _log_to_stderr(level: str) -> None:
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

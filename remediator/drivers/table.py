@@ -2,46 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 from catalog.model import Verb
-from remediator.drivers.ansible import AnsibleDriver
 from remediator.drivers.base import Driver
-from remediator.drivers.celery import CeleryDriver
-from remediator.drivers.command import CommandDriver
-from remediator.drivers.compose import ComposeDriver
-from remediator.drivers.docker import DockerDriver
-from remediator.drivers.files import FilesDriver
-from remediator.drivers.governance import GovernanceDriver
-from remediator.drivers.gunicorn import GunicornDriver
-from remediator.drivers.haproxy import HAProxyDriver
-from remediator.drivers.http import HttpDriver
-from remediator.drivers.kubernetes import KubernetesDriver
-from remediator.drivers.notify import NotifyDriver
-from remediator.drivers.postmortem import PostmortemDriver
-from remediator.drivers.process import ProcessDriver
-from remediator.drivers.sql import SqlDriver
-from remediator.drivers.systemd import SystemdDriver
 
-DRIVERS: Mapping[str, type[Driver]] = {
-    "ansible": AnsibleDriver,
-    "celery": CeleryDriver,
-    "command": CommandDriver,
-    "compose": ComposeDriver,
-    "docker": DockerDriver,
-    "files": FilesDriver,
-    "governance": GovernanceDriver,
-    "gunicorn": GunicornDriver,
-    "haproxy": HAProxyDriver,
-    "http": HttpDriver,
-    "kubernetes": KubernetesDriver,
-    "notify": NotifyDriver,
-    "postmortem": PostmortemDriver,
-    "process": ProcessDriver,
-    "sql": SqlDriver,
-    "systemd": SystemdDriver,
+_PLACES: Mapping[str, str] = {
+    "ansible": "AnsibleDriver",
+    "celery": "CeleryDriver",
+    "command": "CommandDriver",
+    "compose": "ComposeDriver",
+    "docker": "DockerDriver",
+    "files": "FilesDriver",
+    "governance": "GovernanceDriver",
+    "gunicorn": "GunicornDriver",
+    "haproxy": "HAProxyDriver",
+    "http": "HttpDriver",
+    "kubernetes": "KubernetesDriver",
+    "notify": "NotifyDriver",
+    "postmortem": "PostmortemDriver",
+    "process": "ProcessDriver",
+    "sql": "SqlDriver",
+    "systemd": "SystemdDriver",
 }
+"""The folder below this package, and the class that it brings."""
+
+
+class _Drivers(Mapping[str, type[Driver]]):
+    """Imports a driver when it is asked for: what no inventory names costs neither memory nor time."""
+
+    def __getitem__(self, kind: str) -> type[Driver]:
+        name = _PLACES[kind]
+        driver: type[Driver] = getattr(import_module(f"remediator.drivers.{kind}"), name)
+        return driver
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in _PLACES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+DRIVERS: Mapping[str, type[Driver]] = _Drivers()
 
 
 @dataclass(frozen=True, slots=True)
