@@ -20,11 +20,15 @@ from typing import Any
 
 import psutil
 import pytest
+import sqlalchemy as sa
 
 from demo import faults
 from demo.archive import QUOTA
 from demo.layout import SHARDS, layout
 from demo.workload import SHARD_CORES, SHARD_MEMORY
+from remediator.ledger.schema import runs
+from remediator.ledger.sqlite import sqlite_engine
+from remediator.model import new_id
 from tests.acceptance.conftest import Loop
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
@@ -355,8 +359,65 @@ def test_autonomy_as_the_remediator_has_it(told: Told, truth: Truth) -> None:
     before = check()
     loop.grace("run", "stop-ingestion-cycle", "--target", "ingestion")
     assert check() == before + 1
-    # Fewer than ten runs were verified: their shares are nobody's to tell.
-    bands = {row["metric_id"]: row["band"] for row in loop.status()["metrics"]}
+
+
+VERIFIED = ("healed", "ineffective", "rolled_back", "undo_failed")
+"""How a run ends that was verified by its metric."""
+DAY = 86400.0
+
+
+def ended(data: Path, hours: float = 1.0, **outcomes: int) -> None:
+    """Runs that ended some hours ago, so many with each outcome, in the ledger of the running remediator."""
+    at = time.time() - hours * 3600
+    what = {"playbook_id": "restart-workers", "target": "api", "group": "api", "tier": 2, "by": "grace"}
+    why = {"verdict": "allow", "reasons": [], "confidence": 0.8, "evidence": "", "digest": "0" * 64, "plan": []}
+    when = {"created_at": at - 60, "started_at": at - 50, "acted_at": at - 40, "ended_at": at}
+    rows = [
+        {**what, **why, **when, "id": new_id("run", at), "state": outcome, "outcome": outcome}
+        for outcome, count in outcomes.items()
+        for _ in range(count)
+    ]
+    engine = sqlite_engine(data / "ledger.db", writer=True)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.insert(runs), rows)
+    finally:
+        engine.dispose()
+
+
+def test_shares_of_runs_as_the_ledger_has_them(told: Told, truth: Truth) -> None:
+    ledger = told.loop.data / "ledger.db"
+
+    def share(*outcomes: str) -> float | None:
+        """Of the runs of a day that were verified by their metric; None for fewer than ten of them."""
+        query = "SELECT outcome FROM runs WHERE ended_at > ? AND outcome IS NOT NULL"
+        found = [outcome for (outcome,) in truth.rows(ledger, query, time.time() - DAY) if outcome in VERIFIED]
+        return sum(outcome in outcomes for outcome in found) / len(found) if len(found) >= 10 else None
+
+    def follows(metric: str, *outcomes: str) -> float:
+        return agree(lambda: told.now(f"autonomy.{metric}", "grace"), lambda: share(*outcomes), share=0, least=1e-6)
+
+    def both_follow() -> tuple[float, float]:
+        return follows("plan_success_rate", "healed"), follows("rollback_rate", "rolled_back", "undo_failed")
+
+    # Fewer than ten runs were verified: their shares are nobody's to tell. Neither old runs nor others count.
+    assert share("healed") is None
+    ended(told.loop.data, hours=25, healed=20)
+    ended(told.loop.data, failed=20, effective=20)
+    since = time.time()
+    measured = 'grace_sample_timestamp_seconds{metric_id="autonomy.rollback_rate"}'
+    told.loop.until(lambda: (told.ask(measured) or 0.0) > since, WITHIN)
+    assert told.ask("grace_autonomy_rollback_ratio") is None
+    bands = {row["metric_id"]: row["band"] for row in told.loop.status()["metrics"]}
     for metric in ("autonomy.plan_success_rate", "autonomy.rollback_rate"):
         assert told.now(metric, "grace") is None
         assert bands[metric] == "idle"
+
+    ended(told.loop.data, healed=19, ineffective=1)
+    success, rollback = both_follow()
+    assert success >= 0.9
+    assert rollback < 0.05
+    ended(told.loop.data, rolled_back=4, undo_failed=1)
+    worse = both_follow()
+    assert worse[0] < success - 0.1
+    assert worse[1] > rollback + 0.1
