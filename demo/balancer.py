@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from demo.layout import SHARDS, Layout
+from demo.layout import SHARDS, SPARES, Layout
 
 
 def balancer_config(place: Layout, port: int, agent_ports: Mapping[str, int]) -> str:
@@ -12,9 +12,12 @@ def balancer_config(place: Layout, port: int, agent_ports: Mapping[str, int]) ->
 
     A server takes as many requests at once as its shard has workers (its agent says how many); the balancer keeps the
     rest waiting and sets `X-Request-Start`, so that waiting counts as latency. Weights belong to the runtime API.
+    A spare shard's server is in maintenance until its agent says that it is there.
     """
     servers = "\n".join(
-        f"    server {shard} unix@{place.shard_socket(shard)} agent-port {agent_ports[shard]}" for shard in SHARDS
+        f"    server {shard} unix@{place.shard_socket(shard)} agent-port {agent_ports[shard]}"
+        + (" disabled" if shard in SPARES else "")
+        for shard in (*SHARDS, *SPARES)
     )
     return f"""# Written by `grace up`; changes are overwritten.
 global

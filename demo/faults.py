@@ -45,6 +45,8 @@ SIZES: Mapping[str, Sizes] = {
     "stuck-worker": {"worker": ""},
     # That share of documents no longer matches its manifest: a window that also holds a good session is critical too.
     "bad-sources": {"share": 0.8},
+    # That share of the book's answers is wrong: of eight sandbox runs in a session two fail.
+    "bad-exercises": {"share": 0.25},
     # Sessions start as fast as the rate limit lets them.
     "ingestion-flood": {},
     # So many bytes of expired files appear on the demo volume.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from demo.faults import FaultFile
 from demo.learning import Control, LearningTable
-from demo.sources import Document, exercise, forbidden_by, passes, read_manifest
+from demo.sources import Document, Exercise, exercise, forbidden_by, passes, read_manifest
 
 PER_SESSION = 8
 """Documents fetched, and sandbox runs made, in one session."""
@@ -62,7 +62,7 @@ class Ingestion:
         for place in range(first, first + PER_SESSION):
             document = self._documents[place % len(self._documents)]
             self._learn(number, document, self._fetch(document, place), now)
-            self._table.ran(number, passes(exercise(place)), now)
+            self._table.ran(number, passes(self._exercise(place)), now)
 
     def _fetch(self, document: Document, place: int) -> str:
         content = (self._folder / document.name).read_text(encoding="utf-8")
@@ -71,6 +71,14 @@ class Ingestion:
         if fault and (place % 10) * fault.number("share") % 1.0 < fault.number("share"):
             content += "and one more line that nobody signed\n"
         return content
+
+    def _exercise(self, place: int) -> Exercise:
+        task = exercise(place)
+        fault = self._faults.get("bad-exercises")
+        # Spread evenly, the last of every few: the one in twenty that is wrong anyway is among them.
+        if fault and int((place + 1) * fault.number("share")) > int(place * fault.number("share")):
+            return Exercise(task.numbers, sum(task.numbers) + 1)
+        return task
 
     def _learn(self, number: int, document: Document, content: str, now: float) -> None:
         verified = hashlib.sha256(content.encode()).hexdigest() == document.sha256

@@ -12,7 +12,9 @@ LONGEST_SOCKET = 107
 _LONGEST_NAME = len("/haproxy.sock.4194304.tmp")
 """HAProxy binds under such a name first and then renames it."""
 SHARDS = ("api-1", "api-2")
-WATCHERS = ("workers", "standby")
+SPARES = ("api-3",)
+"""Shards that start when a node is added, and are nowhere before."""
+WATCHERS = ("workers", "standby", "nodes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import aiohttp.web  # noqa: F401
 from prometheus_client import multiprocess
 
 from demo.agent import CapacityAgent
+from demo.layout import SPARES
 
 _run = Path(os.environ["GRACE_DEMO_RUN"])
 _name = os.environ["GRACE_DEMO_SHARD"]
@@ -39,7 +40,8 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Tell the balancer how many workers there are, from now on."""
-    agent = CapacityAgent(int(os.environ["GRACE_DEMO_AGENT_PORT"]), lambda: len(server.WORKERS))
+    port = int(os.environ["GRACE_DEMO_AGENT_PORT"])
+    agent = CapacityAgent(port, lambda: len(server.WORKERS), joins=_name in SPARES)
     agent.start()
     _agents.append(agent)
 

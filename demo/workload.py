@@ -13,7 +13,7 @@ from demo import archive
 from demo.archive import write_volume
 from demo.balancer import balancer_config
 from demo.ingestion import first_rate_limit
-from demo.layout import SHARDS, Layout, layout, make_short
+from demo.layout import SHARDS, SPARES, Layout, layout, make_short
 from demo.learning import COUNTS, LearningTable
 from demo.pool import pool_config
 from demo.processes import Process
@@ -31,10 +31,13 @@ SHARD_MEMORY = 512 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """TCP ports on 127.0.0.1 that the workload listens on: the balancer's, and one capacity agent's per shard."""
+    """TCP ports on 127.0.0.1 that the workload listens on: the balancer's, and one capacity agent's per shard.
+
+    The spare shard's is the last.
+    """
 
     balancer: int = 9780
-    agents: tuple[int, int] = (9785, 9786)
+    agents: tuple[int, int, int] = (9785, 9786, 9787)
 
     @property
     def all(self) -> tuple[int, ...]:
@@ -50,10 +53,10 @@ def prepare(data: Path, ports: Ports, scale: TimeScale) -> None:
     place.faults.unlink(missing_ok=True)
     for swept in place.run.glob("*.swept"):
         swept.unlink()
-    place.balancer_config.write_text(
-        balancer_config(place, ports.balancer, dict(zip(SHARDS, ports.agents, strict=True))), encoding="utf-8"
-    )
-    place.pool_config.write_text(pool_config(place), encoding="utf-8")
+    place.balancer_config.write_text(balancer_config(place, ports.balancer, _agents(ports)), encoding="utf-8")
+    (spare,) = SPARES
+    node = _shard(place, spare, _agents(ports)[spare])
+    place.pool_config.write_text(pool_config(place, node.argv, node.env), encoding="utf-8")
     write_sources(place.sources)
     write_volume(place.volume)
     tasks = TaskTable(place.tasks)
@@ -68,7 +71,7 @@ def processes(data: Path, haproxy: Path, ports: Ports, scale: TimeScale) -> list
     """The processes of the workload, for a data folder that `prepare` was called for. `haproxy` is the program."""
     place = layout(data)
     url = f"http://127.0.0.1:{ports.balancer}"
-    shards = [_shard(place, shard, port) for shard, port in zip(SHARDS, ports.agents, strict=True)]
+    shards = [_shard(place, shard, port) for shard, port in _agents(ports).items() if shard not in SPARES]
     table = ("--db", str(place.tasks), "--faults", str(place.faults))
     learning = ("--db", str(place.learning), "--sources", str(place.sources), "--faults", str(place.faults))
     interval = str(scale.interval(LEARNING_INTERVAL))
@@ -114,6 +117,7 @@ def inventory(data: Path) -> dict[str, Any]:
                 "resources": list(SHARDS),
                 "limits": {"min": 2, "max": 6},
                 "edge": "edge",
+                "nodes": "nodes",
                 "config": {"members": members},
             },
             "edge": {
@@ -136,6 +140,11 @@ def inventory(data: Path) -> dict[str, Any]:
                 "limits": {"min": 0, "max": 2},
                 "config": {"endpoint": endpoint, "watcher": "standby"},
             },
+            "nodes": {
+                "driver": "process",
+                "limits": {"min": 0, "max": len(SPARES)},
+                "config": {"endpoint": endpoint, "watcher": "nodes"},
+            },
             "ingestion": {
                 "driver": "sql",
                 "analysis": "trust-analysis",
@@ -156,7 +165,10 @@ def inventory(data: Path) -> dict[str, Any]:
 
 
 def exporter_collectors(data: Path, remediator_url: str = "http://127.0.0.1:9782") -> dict[str, Any]:
-    """What `exporter.yml` says: how each of the metrics is read off the workload, and the autonomy ones off Grace."""
+    """What `exporter.yml` says: how each of the metrics is read off the workload, and the autonomy ones off Grace.
+
+    What a node serves is not measured: one that is not there would look like a service that is down.
+    """
     place = layout(data)
     return {
         "collectors": [
@@ -274,6 +286,11 @@ def _python(place: Layout, module: str, *arguments: str, after: tuple[str, ...] 
         env=_ENVIRONMENT,
         after=after,
     )
+
+
+def _agents(ports: Ports) -> dict[str, int]:
+    """The port of each shard's capacity agent, spare shards included."""
+    return dict(zip((*SHARDS, *SPARES), ports.agents, strict=True))
 
 
 def _setting(name: str) -> dict[str, str]:

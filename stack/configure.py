@@ -52,8 +52,8 @@ class Plan:
 
     @property
     def demo_ports(self) -> demo.workload.Ports:
-        first, second = self.agents
-        return demo.workload.Ports(balancer=self.ports.loadbalancer, agents=(first, second))
+        first, second, spare = self.agents
+        return demo.workload.Ports(balancer=self.ports.loadbalancer, agents=(first, second, spare))
 
 
 @dataclass(frozen=True, slots=True)

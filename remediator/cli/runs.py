@@ -10,6 +10,9 @@ import click
 from remediator.cli.client import NOT_RIGHT, DefaultGroup, Remediator, with_remediator
 from remediator.cli.output import moment, print_fields, print_json, print_table, shown
 
+NAMED = 3
+"""Of a list of files, how many are named."""
+
 
 @click.group(cls=DefaultGroup, default="list")
 def runs() -> None:
@@ -104,8 +107,24 @@ def run(remediator: Remediator, as_json: bool, playbook: str, target: str, dry_r
     asked = {"playbook": playbook, "target": target, "dry_run": dry_run, "reason": reason}
     made = remediator.ask("POST", "runs", asked)
     _print_result(made, as_json)
+    if not as_json:
+        click.echo(_what_follows(made, dry_run))
     if made.get("verdict") == "deny":
         raise SystemExit(NOT_RIGHT)
+
+
+def _what_follows(made: Mapping[str, Any], dry_run: bool) -> str:
+    """What becomes of a run by hand, or would, in one sentence."""
+    needed = made.get("approvals_needed")
+    if dry_run:
+        would = {
+            "allow": "it would run at once",
+            "hold": f"it would wait for {needed} approval{'' if needed == 1 else 's'}",
+        }
+        return f"Nothing was touched: {would.get(str(made.get('verdict')), 'it would be refused')}."
+    if made.get("state") == "held":
+        return "It waits for approval: grace approvals list"
+    return f"It runs: grace runs show {made.get('id')}"
 
 
 def _print_result(found: Mapping[str, Any], as_json: bool) -> None:
@@ -141,10 +160,26 @@ def _print_run(found: Mapping[str, Any]) -> None:
 
 
 def step_line(step: Mapping[str, Any]) -> str:
-    """One step, planned or journaled, on one line."""
-    changed = f"{shown(step.get('before'))} → {shown(step.get('desired'))}"
+    """One step, planned or journaled, on one line: of what was observed, what the step changes."""
+    before, desired = step.get("before") or {}, step.get("desired") or {}
+    changed = "; ".join(_change(name, before, wanted) for name, wanted in desired.items())
     state = f" [{shown(step['state'])}]" if step.get("state") else ""
     failed = f": {shown(step['error'])}" if step.get("error") else ""
     return (
         f"{shown(step.get('verb'))} {shown(step.get('target'))} ({shown(step.get('driver'))}): {changed}{state}{failed}"
     )
+
+
+def _change(name: str, before: Mapping[str, Any], wanted: Any) -> str:
+    if name == "younger_than":
+        return f"all begun after {moment(wanted)}"
+    if isinstance(wanted, list):
+        names = [shown(each.get("name", each) if isinstance(each, Mapping) else each) for each in wanted]
+        more = ", …" if len(names) > NAMED else ""
+        return f"{shown(name)}: {len(names)} ({', '.join(names[:NAMED])}{more})"
+    was = before.get(name)
+    if isinstance(wanted, Mapping) and isinstance(was, Mapping):
+        was = {key: value for key, value in was.items() if key in wanted}
+    if was == wanted:
+        return f"{shown(name)}: {shown(wanted)}"
+    return f"{shown(name)}: {shown(was)} → {shown(wanted)}"

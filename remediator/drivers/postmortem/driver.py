@@ -70,7 +70,11 @@ class PostmortemDriver:
 
 def _path(context: StepContext) -> Path:
     if not context.incident_id:
-        raise Refused("a postmortem needs an incident", reason="no_incident")
+        raise Refused(
+            "a postmortem is about one incident, and a run by hand has none; "
+            "`grace incidents show ID` tells the story of any",
+            reason="no_incident",
+        )
     for name in (context.incident_id, context.run_id):
         if not _ID.match(name):
             raise Permanent(f"{name[:80]!r} is no id")

@@ -44,8 +44,8 @@ class Workload:
     """The workload's processes, or some of them, run as a supervisor would; `with` stops them all."""
 
     def __init__(self, data: Path, haproxy: Path, scale: TimeScale) -> None:
-        balancer, *agents = free_ports(3)
-        self.ports = Ports(balancer, (agents[0], agents[1]))
+        balancer, *agents = free_ports(4)
+        self.ports = Ports(balancer, (agents[0], agents[1], agents[2]))
         self.data = data
         prepare(data, self.ports, scale)
         self.place: Layout = layout(data)

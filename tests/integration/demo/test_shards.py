@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from circus.client import CircusClient
 from prometheus_client import CollectorRegistry, multiprocess
 
 from demo import faults
@@ -70,6 +71,16 @@ def column(workload: Workload, shard: str, name: str) -> str:
     return next(row.split(",")[names.index(name)] for row in rows if row.startswith(f"api,{shard},"))
 
 
+def nodes(workload: Workload, count: int) -> None:
+    client = CircusClient(endpoint=workload.place.pool_endpoint, timeout=10)
+    try:
+        client.send_message("set", name="nodes", options={"numprocesses": count}, waiting=True)
+        if count:  # a watcher that began with none is stopped, and only keeps the number in mind
+            client.send_message("start", name="nodes", match="simple")
+    finally:
+        client.stop()
+
+
 def workers(workload: Workload, shard: str) -> list[int]:
     return [child.pid for child in psutil.Process(workload.running[shard].pid).children()]
 
@@ -98,6 +109,20 @@ def test_capacity_follows_workers_and_weights_stay_with_the_runtime_api(api: Wor
     until_capacity(api, "api-1", 1)
     assert api.balancer("get weight api/api-1").split()[0] == "20"
     assert api.balancer("get weight api/api-2").split()[0] == "100"
+
+
+def test_a_node_joins_the_balancer_when_it_is_there_and_no_request_is_lost(api: Workload) -> None:
+    api.start("pool")
+    assert column(api, "api-3", "status") == "MAINT"
+    since = time.time()
+    nodes(api, 1)
+    until("api-3 serves", lambda: column(api, "api-3", "status") == "UP")
+    until("the visitor was served by it", lambda: int(column(api, "api-3", "stot")) > 5)
+    nodes(api, 0)
+    until("api-3 is gone", lambda: column(api, "api-3", "status") == "DOWN")
+    after = time.time()
+    until("20 more calls", lambda: len(calls(api, after)) >= 20)
+    assert set(statuses(api, since)) == {200}
 
 
 def test_costly_requests_fill_a_shard_until_it_gets_less_of_them(api: Workload) -> None:

@@ -55,6 +55,14 @@ def test_no_session_has_two_failing_runs() -> None:
     assert all(later - earlier >= 16 for earlier, later in itertools.pairwise(failing))
 
 
+def test_bad_exercises_fail_a_quarter_of_every_session_and_nothing_else(tmp_path: Path) -> None:
+    inject(tmp_path / "faults.json", "bad-exercises", 1.0)
+    table, started = simulate(tmp_path, 6.0, 120.0)
+    counts = table.counts()
+    assert counts["passes"] == 6 * len(started) == 0.75 * counts["runs"]
+    assert counts["verified"] == counts["checked"]
+
+
 def test_bad_sources_spoil_the_documents_and_nothing_else(tmp_path: Path) -> None:
     inject(tmp_path / "faults.json", "bad-sources", 1.0)
     table, started = simulate(tmp_path, 6.0, 120.0)

@@ -19,7 +19,7 @@ DRILL = TimeScale(drill=True)
 
 
 def plan(data: Path, ports: Ports | None = None, scale: TimeScale = DRILL, with_demo: bool = True) -> Plan:
-    return Plan(data, ports or Ports(), (9785, 9786), scale, with_demo)
+    return Plan(data, ports or Ports(), (9785, 9786, 9787), scale, with_demo)
 
 
 def test_our_own_file_is_written_again_and_an_edited_one_is_kept(tmp_path: Path) -> None:
