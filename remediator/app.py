@@ -21,7 +21,8 @@ from catalog.config import GraceConfig, PeerCredentials
 from catalog.fault import CatalogError
 from catalog.load import load_catalog, load_config, load_inventory, load_policy
 from remediator.alertmanager import Alertmanager
-from remediator.api.handlers import ROUTES, SERVICES, Services, faults
+from remediator.api.handlers import ROUTES, faults
+from remediator.api.services import SERVICES, Services
 from remediator.api.status import Status
 from remediator.api.stream import Stream
 from remediator.audit.checkpoint import BadKey, Checkpointer, public_path, read_keys, read_notes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,22 +13,16 @@ from sqlalchemy.engine import Connection
 
 from catalog.model import Tier
 from remediator import crash
-from remediator.api import views
+from remediator.api import actions, views, words
 from remediator.api.openapi import document
-from remediator.api.status import Status
-from remediator.api.stream import Stream
+from remediator.api.services import SERVICES
+from remediator.api.words import BadRequest
 from remediator.auth.requests import identity_of, needs
 from remediator.auth.tokens import Identity, NameTaken, Role, digest_of, is_name, new_token
 from remediator.errors import GraceError, Refused, Transient
-from remediator.governance.facts import Settings
-from remediator.governance.ratchet import loosens
-from remediator.ledger import alerts, approvals, incidents, runs, settings, snapshots
+from remediator.ledger import alerts, approvals, incidents, runs, snapshots
 from remediator.ledger.engine import LedgerUnavailable, Tx
-from remediator.ledger.intake import Intake
-from remediator.ledger.tokens import LedgerTokens
-from remediator.model import IncidentState, Outcome
 from remediator.pipeline import act, hand
-from remediator.pipeline.decide import current_settings, loosened_by, settings_json
 from remediator.pipeline.parts import Parts
 from remediator.problem import problem
 from remediator.webhook.payload import Alert, Payload, PayloadError, parse
@@ -37,30 +30,10 @@ from remediator.webhook.payload import Alert, Payload, PayloadError, parse
 T = TypeVar("T")
 MOST = 500
 """Largest page of a list."""
-LONGEST_REASON = 2000
 LARGE = 256 * 1024
 """Bytes of a payload from which on it is parsed beside the event loop."""
-CLOSABLE = frozenset(set(IncidentState) - {IncidentState.ACTING, IncidentState.VERIFYING, IncidentState.CLOSED})
 
 
-class BadRequest(Exception):
-    """The request makes no sense; the message says what would."""
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What handlers work with."""
-
-    parts: Parts
-    intake: Intake
-    tokens: LedgerTokens
-    stream: Stream
-    status: Status
-    counted: Callable[[str, int], None]
-    """Count something for `/metrics`: name, by how many."""
-
-
-SERVICES = web.AppKey("services", Services)
 _STATUS = {"unknown": 404, "unknown_target": 404, "role": 403}
 """HTTP status of a refusal by its reason; 409 for every other."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -155,21 +128,9 @@ async def show_incident(request: web.Request) -> web.Response:
 @needs(Role.OPERATOR)
 async def ack_incident(request: web.Request) -> web.Response:
     """A person takes it: nothing more is done by Grace, and it ends when its metric is good again."""
-    who, reason = identity_of(request), (await _body(request)).get("reason") or ""
+    who, reason = identity_of(request), _note(await _body(request))
     name = await _id(request, incidents.find, "incident")
-
-    def store(tx: Tx) -> None:
-        found = incidents.get(tx.connection, name)
-        assert found is not None
-        if found.state not in CLOSABLE:
-            raise Refused(f"incident {name} is {found.state.value}; wait for its run to end", reason="busy")
-        tx.record("incident_acknowledged", {"reason": str(reason)}, incident_id=name, actor=who.name)
-        if found.state not in (IncidentState.ESCALATED, IncidentState.CONTAINED):
-            incidents.move(tx, found, IncidentState.ESCALATED, reason=f"acknowledged by {who.name}", wake_at=tx.now)
-        else:
-            incidents.set_fields(tx, name, reason=f"acknowledged by {who.name}")
-
-    await _write(request, store)
+    await actions.acknowledge(request.app[SERVICES], who, name, str(reason))
     return web.json_response(await _read(request, lambda connection: views.incident_whole(connection, name)))
 
 
@@ -177,27 +138,7 @@ async def ack_incident(request: web.Request) -> web.Response:
 async def close_incident(request: web.Request) -> web.Response:
     who, reason = identity_of(request), _reason(await _body(request))
     name = await _id(request, incidents.find, "incident")
-
-    def store(tx: Tx) -> None:
-        found = incidents.get(tx.connection, name)
-        assert found is not None
-        if found.state not in CLOSABLE:
-            raise Refused(f"incident {name} is {found.state.value}", reason="busy")
-        tx.record("incident_closed_by_person", {"reason": reason}, incident_id=name, actor=who.name)
-        for held in runs.of_incident(tx.connection, name):
-            approval = approvals.of_run(tx.connection, held.id)
-            if approval is not None:
-                approvals.settle(tx, approval, "void", f"the incident was closed by {who.name}", actor=who.name)
-        incidents.move(
-            tx,
-            found,
-            IncidentState.CLOSED,
-            reason=f"closed by {who.name}: {reason}",
-            wake_at=None,
-            outcome=Outcome.ACKNOWLEDGED,
-        )
-
-    await _write(request, store)
+    await actions.close(request.app[SERVICES], who, name, reason)
     return web.json_response(await _read(request, lambda connection: views.incident_whole(connection, name)))
 
 
@@ -245,7 +186,7 @@ async def start_run(request: web.Request) -> web.Response:
                 "confidence": round(rehearsal.confidence, 6),
             }
         )
-    reason = str(body.get("reason") or "started by hand")[:LONGEST_REASON]
+    reason = _note(body) or "started by hand"
     run_id = await hand.start(services.parts, playbook, target, by=who.name, reason=reason)
     return await _run_document(request, run_id, status=201)
 
@@ -254,7 +195,7 @@ async def start_run(request: web.Request) -> web.Response:
 async def cancel_run(request: web.Request) -> web.Response:
     services, who, body = request.app[SERVICES], identity_of(request), await _body(request)
     name = await _id(request, runs.find, "run")
-    await hand.cancel(services.parts, name, by=who.name, reason=str(body.get("reason") or "")[:LONGEST_REASON])
+    await hand.cancel(services.parts, name, by=who.name, reason=_note(body))
     return await _run_document(request, name)
 
 
@@ -271,12 +212,8 @@ async def release_run(request: web.Request) -> web.Response:
 async def _give_back(request: web.Request, *, release: bool) -> web.Response:
     services, who, body = request.app[SERVICES], identity_of(request), await _body(request)
     name = await _id(request, runs.find, "run")
-    reason = _reason(body) if release else str(body.get("reason") or "undone by hand")[:LONGEST_REASON]
-    found = await services.parts.ledger.read(lambda connection: runs.get(connection, name))
-    governed = found is not None and any(step.driver == "governance" for step in found.plan)
-    if governed and not who.may(Role.ADMIN):
-        raise Refused("this run tightened governance: only an admin may loosen it", reason="role")
-    await hand.ask_undo(services.parts, name, by=who.name, reason=reason, release=release)
+    reason = _reason(body) if release else _note(body) or "undone by hand"
+    await actions.give_back(services, who, name, reason, release=release)
     return await _run_document(request, name, status=202)
 
 
@@ -310,26 +247,10 @@ async def reject(request: web.Request) -> web.Response:
     return await _vote(request, "reject")
 
 
-async def _vote(request: web.Request, vote: str) -> web.Response:
-    services, who, body = request.app[SERVICES], identity_of(request), await _body(request)
-    reason = _reason(body)
+async def _vote(request: web.Request, vote: actions.Vote) -> web.Response:
+    who, reason = identity_of(request), _reason(await _body(request))
     name = await _id(request, approvals.find, "approval")
-
-    def store(tx: Tx) -> None:
-        loosened = loosened_by(tx.connection, services.parts, who.name) if vote == "approve" else frozenset()
-        if loosened:
-            raise Refused(
-                f"{who.name} loosened {', '.join(sorted(loosened))}, which may be what allows this plan: "
-                "somebody else must approve it",
-                reason="role",
-            )
-        approval = approvals.vote(tx, name, name=who.name, vote=vote, reason=reason)
-        if approval.incident_id:
-            incidents.wake(tx, approval.incident_id)
-        tx.on_commit.append(services.parts.wake)
-        tx.on_commit.append(lambda: services.stream.publish("approval", name))
-
-    await _write(request, store)
+    await actions.vote(request.app[SERVICES], who, name, vote, reason)
     return await _approval_document(request, name)
 
 
@@ -366,63 +287,37 @@ async def show_governance(request: web.Request) -> web.Response:
 @needs(Role.OPERATOR)
 async def put_governance(request: web.Request) -> web.Response:
     """Change settings: operators may tighten, only admins loosen; always with a reason."""
-    parts, who, body = request.app[SERVICES].parts, identity_of(request), await _body(request)
+    who, body = identity_of(request), await _body(request)
     reason = _reason(body)
-    changes = _settings_of(body)
-
-    def store(tx: Tx) -> None:
-        before = current_settings(tx.connection, parts)
-        after = _changed(before, changes)
-        if not who.may(Role.ADMIN) and loosens(before, after):
-            raise Refused("this loosens governance: only an admin may", reason="role")
-        settings.put(tx, changes, by=who.name, reason=reason)
-        tx.on_commit.append(parts.wake)
-        tx.on_commit.append(lambda: parts.publish("governance", "settings"))
-
-    await _write(request, store)
+    await actions.change_settings(request.app[SERVICES], who, _settings_of(body), reason)
     return web.json_response(await _governance(request))
 
 
 @needs(Role.ADMIN)
 async def confirm_policy(request: web.Request) -> web.Response:
     """Put a changed policy file in force that loosens something."""
-    parts, who, reason = request.app[SERVICES].parts, identity_of(request), _reason(await _body(request))
-    policy, names = parts.pending_policy, sorted(parts.pending)
-    if policy is None:
-        raise Refused("no changed policy file waits for confirmation", reason="unknown")
-    await _write(
-        request, lambda tx: tx.record("policy_confirmed", {"loosens": names, "reason": reason}, actor=who.name)
-    )
-    parts.policy, parts.pending_policy, parts.pending = policy, None, frozenset()
-    parts.confirmed_by = who.name
-    parts.wake()
+    who, reason = identity_of(request), _reason(await _body(request))
+    await actions.confirm_policy(request.app[SERVICES], who, reason)
     return web.json_response(await _governance(request))
 
 
 @needs(Role.OPERATOR)
 async def put_hold(request: web.Request) -> web.Response:
     """Nothing new starts on this target for so many seconds."""
-    parts, who, body = request.app[SERVICES].parts, identity_of(request), await _body(request)
-    target, reason = request.match_info["target"], _reason(body)
+    who, body = identity_of(request), await _body(request)
+    target, reason = _named(request, "target"), _reason(body)
     seconds = body.get("seconds")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 30 * 86400:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= actions.LONGEST_HOLD:
         raise BadRequest("`seconds` must be a number above 0, at most 30 days")
-    if parts.target(target) is None:
-        raise Refused(f"the inventory has no target {target!r}", reason="unknown")
-    await _write(
-        request, lambda tx: settings.hold(tx, target, until=tx.now + float(seconds), by=who.name, reason=reason)
-    )
+    await actions.hold(request.app[SERVICES], who, target, float(seconds), reason)
     return web.json_response(await _governance(request))
 
 
 @needs(Role.OPERATOR)
 async def delete_hold(request: web.Request) -> web.Response:
     who, body = identity_of(request), await _body(request)
-    target = request.match_info["target"]
-    reason = str(body.get("reason") or "")[:LONGEST_REASON]
-    if not await _write(request, lambda tx: settings.unhold(tx, target, by=who.name, reason=reason)):
-        raise Refused(f"target {target!r} is not on hold", reason="unknown")
-    request.app[SERVICES].parts.wake()
+    target, reason = _named(request, "target"), _note(body)
+    await actions.unhold(request.app[SERVICES], who, target, reason)
     return web.json_response(await _governance(request))
 
 
@@ -455,7 +350,7 @@ async def add_token(request: web.Request) -> web.Response:
 
 @needs(Role.ADMIN)
 async def revoke_token(request: web.Request) -> web.Response:
-    name = request.match_info["name"]
+    name = _named(request, "name")
     if not await request.app[SERVICES].tokens.revoke(name, by=identity_of(request).name):
         raise Refused(f"there is no active token of the name {name!r}", reason="unknown")
     return web.json_response({"name": name, "revoked": True})
@@ -469,7 +364,7 @@ async def list_audit(request: web.Request) -> web.Response:
     """Entries, newest first; `?cursor=SEQ` goes on below it; `?incident=ID` those of one incident."""
     limit, cursor, _ = _page(request)
     before = int(cursor) if cursor and cursor.isdecimal() else 0
-    incident_id = request.query.get("incident")
+    incident_id = _asked(request, "incident")
     found = await _read(
         request,
         lambda connection: views.entries(
@@ -584,7 +479,7 @@ async def _write(request: web.Request, function: Callable[[Tx], T]) -> T:
 
 async def _id(request: web.Request, find: Callable[[Connection, str], list[str]], what: str) -> str:
     """The whole id that the path's id or unique beginning of one means."""
-    given = request.match_info["id"]
+    given = _named(request, "id")
     found = await _read(request, lambda connection: find(connection, given))
     if given in found:
         return given
@@ -612,25 +507,17 @@ async def _approval_document(request: web.Request, name: str) -> web.Response:
 
 
 async def _governance(request: web.Request) -> views.Json:
-    parts = request.app[SERVICES].parts
-
-    def read(connection: Connection) -> views.Json:
-        return {
-            **settings_json(current_settings(connection, parts)),
-            "evidence": parts.policy.evidence,
-            "pending": sorted(parts.pending),
-            "holds": settings.held(connection, parts.clock.now()),
-        }
-
-    return await _read(request, read)
+    return await views.governance(request.app[SERVICES].parts)
 
 
 def _page(request: web.Request) -> tuple[int, str | None, tuple[str, ...]]:
     text = request.query.get("limit", "50")
     if not text.isdecimal() or not 1 <= int(text) <= MOST:
         raise BadRequest(f"`limit` must be a number from 1 to {MOST}")
-    states = tuple(part for value in request.query.getall("state", []) for part in value.split(",") if part)
-    return int(text), request.query.get("cursor") or None, states
+    states = tuple(
+        part for value in request.query.getall("state", []) for part in words.plain("state", value).split(",") if part
+    )
+    return int(text), _asked(request, "cursor"), states
 
 
 def _listed(items: list[views.Json], limit: int) -> web.Response:
@@ -651,18 +538,29 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return body
 
 
+def _named(request: web.Request, name: str) -> str:
+    """A part of the path."""
+    return words.plain(name, request.match_info[name])
+
+
+def _asked(request: web.Request, name: str) -> str | None:
+    """A parameter of the query; None where it is absent or empty."""
+    return words.plain(name, request.query.get(name, "")) or None
+
+
 def _text(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
-    if not isinstance(value, str) or not value or len(value) > LONGEST_REASON:
+    if not isinstance(value, str) or not value or len(value) > words.LONGEST:
         raise BadRequest(f"`{name}` must be a text")
-    return value
+    return words.plain(name, value)
 
 
 def _reason(body: dict[str, Any]) -> str:
-    value = body.get("reason")
-    if not isinstance(value, str) or not value.strip():
-        raise BadRequest("`reason` must say why: it stands in the audit log")
-    return value.strip()[:LONGEST_REASON]
+    return words.reason(body.get("reason"))
+
+
+def _note(body: dict[str, Any]) -> str:
+    return words.note(body.get("reason"))
 
 
 def _settings_of(body: dict[str, Any]) -> dict[str, Any]:
@@ -688,13 +586,3 @@ def _settings_of(body: dict[str, Any]) -> dict[str, Any]:
     if not changes:
         raise BadRequest("nothing to change: give ceiling, strictness, supervised, frozen or shadow")
     return changes
-
-
-def _changed(before: Settings, changes: dict[str, Any]) -> Settings:
-    return Settings(
-        ceiling=Tier.parse(changes.get("ceiling", before.ceiling)),
-        strictness=changes.get("strictness", before.strictness),
-        supervised=changes.get("supervised", before.supervised),
-        frozen=changes.get("frozen", before.frozen),
-        shadow=changes.get("shadow", before.shadow),
-    )

@@ -9,9 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from catalog.model import Catalog, PlaybookDefinition
-from remediator.ledger import approvals, incidents, runs, snapshots
+from remediator.ledger import approvals, incidents, runs, settings, snapshots
 from remediator.ledger.schema import audit
 from remediator.model import Approval, Incident, Run, Step
+from remediator.pipeline.decide import current_settings, settings_json
+from remediator.pipeline.parts import Parts
 
 Json = dict[str, Any]
 
@@ -173,3 +175,17 @@ def playbook(found: PlaybookDefinition, catalog: Catalog, record: tuple[int, int
         "healed": record[0],
         "did_not_help": record[1],
     }
+
+
+async def governance(parts: Parts) -> Json:
+    """What is in force now, what waits for confirmation, and which targets are held."""
+
+    def read(connection: Connection) -> Json:
+        return {
+            **settings_json(current_settings(connection, parts)),
+            "evidence": parts.policy.evidence,
+            "pending": sorted(parts.pending),
+            "holds": settings.held(connection, parts.clock.now()),
+        }
+
+    return await parts.ledger.read(read)
