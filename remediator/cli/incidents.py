@@ -9,7 +9,7 @@ import click
 
 from remediator.cli.client import DefaultGroup, Remediator, with_remediator
 from remediator.cli.output import moment, print_fields, print_json, print_table
-from remediator.cli.story import timeline
+from remediator.story import timeline
 
 
 @click.group(cls=DefaultGroup, default="list")

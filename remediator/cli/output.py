@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import click
+
+from remediator.words import moment as moment
+from remediator.words import printable as printable
+from remediator.words import shown as shown
 
 
 def print_json(document: object) -> None:
@@ -36,36 +38,6 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     width = max((len(name) for name, _ in kept), default=0)
     for name, value in kept:
         click.echo(f"{name.ljust(width)}  {value}")
-
-
-def shown(value: object) -> str:
-    """A value for people: `-` for nothing, words for lists, one line, without what a terminal would obey."""
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{shown(name)}={shown(inner)}" for name, inner in value.items()) or "-"
-    if isinstance(value, list | tuple):
-        return ", ".join(shown(inner) for inner in value) or "-"
-    return printable(str(value))
-
-
-def printable(text: str) -> str:
-    """The text with every control character, line break and invisible character replaced by U+FFFD."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
-def moment(seconds: Any) -> str:
-    """An instant for people: `2026-11-22 07:50:19Z`; `-` for none."""
-    if not isinstance(seconds, int | float):
-        return "-"
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return shown(seconds)
 
 
 def _print_rich(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

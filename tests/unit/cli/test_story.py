@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediator.cli import story
-from remediator.cli.story import sentence, timeline
+from remediator import story
+from remediator.story import sentence, timeline
 
-REMEDIATOR = Path(story.__file__).parents[1]
+REMEDIATOR = Path(story.__file__).parent
 NOT_OF_AN_INCIDENT = {
     "alert_set_aside",
     "retention",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from remediator.cli.output import moment, printable, shown
+from remediator.words import moment, printable, shown
 
 Body = Mapping[str, Any]
 
