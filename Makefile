@@ -51,6 +51,7 @@ generate: setup ## write every generated file again
 	$(BIN)/python -m remediator.governance.reference
 	$(BIN)/python -m grace.reference
 	$(BIN)/python -m stack.reference
+	$(BIN)/python -m stack.picture
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --upgrade -q -o requirements.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from stack.tools import Tool
 from tests.docs.console import Shell
 
 ROOT = Path(__file__).parents[2]
+KUBECTL = Path(__file__).parent / "kubectl.py"
 
 
 @pytest.fixture
@@ -25,6 +27,9 @@ def shell(tools: Mapping[str, Tool], free_port: Callable[[], int]) -> Iterator[S
         names.mkdir()
         for tool, found in tools.items():  # by the names their authors gave them
             (names / tool).symlink_to(found.path)
+        kubectl = names / "kubectl"
+        kubectl.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{KUBECTL}" "$@"\n')
+        kubectl.chmod(0o755)
         shell = Shell(folder, free_port, os.pathsep.join([str(names), *places, os.environ["PATH"]]))
         try:
             yield shell

@@ -64,6 +64,16 @@ def blocks(path: Path) -> list[Block]:
     return found
 
 
+def shell_lines(path: Path) -> list[str]:
+    """The commands of a page's `sh` blocks, which take more than a shell to run, without their comments."""
+    return [
+        line.partition("  #")[0].strip()
+        for block in blocks(path)
+        if block.kind == "sh"
+        for line in block.text.splitlines()
+    ]
+
+
 @dataclass
 class Shell:
     """A folder in which a page is followed."""

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.prove.compose.lab import Engine, Stack
+from tests.docs.console import shell_lines
+from tests.prove.compose.lab import ROOT, Engine, Stack
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(1800)]
 DATA = ("--data", "/var/lib/grace")
+PAGE = ROOT / "docs" / "how-to" / "run-with-compose.md"
 ONE_SHOTS = {"setup", "enroll"}
 ALERT = """
 import datetime, json, urllib.request
@@ -98,10 +100,30 @@ class TestOneRemediator:
             )
         )
 
-    def test_a_fault_heals(self, demo: Stack) -> None:
+    def test_a_fault_heals_as_the_page_says(self, demo: Stack) -> None:
+        """What `docs/how-to/run-with-compose.md` types in the remediator's container."""
+        prefix = "docker compose exec remediator grace "
+        drill, listing = [line.removeprefix(prefix) for line in shell_lines(PAGE) if line.startswith(prefix)]
+        assert drill.split() == ["drill", "cpu", *DATA]
         heals(demo)
-        assert any(each["outcome"] == "healed" for each in incidents(demo))
+        assert "healed" in demo.grace("remediator", *listing.split())
         assert "the log is whole" in demo.grace("remediator", "audit", "verify")
+
+    def test_a_change_of_the_configuration_is_taken_over_as_the_page_says(self, demo: Stack) -> None:
+        """Compiled anew and read again, with nothing restarted."""
+        compiled, reread = [
+            line.removeprefix("docker compose ").split()
+            for line in shell_lines(PAGE)
+            if line.startswith(("docker compose up -d setup", "docker compose kill"))
+        ]
+        before = {name: each["State"]["StartedAt"] for name, each in demo.containers().items()}
+        demo.compose(*compiled)
+        demo.compose(*reread)
+        eventually(lambda: demo.containers()["setup"]["State"]["StartedAt"] != before["setup"])
+        found = demo.containers()
+        for name in reread[3:]:
+            assert (found[name]["State"]["StartedAt"], found[name]["RestartCount"]) == (before[name], 0), name
+        assert json.loads(demo.grace("remediator", "status", "--json"))["problems"] == []
 
     def test_a_killed_remediator_loses_nothing(self, demo: Stack) -> None:
         """One alert was accepted just before it was killed, one fires while it is away."""
