@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from stack.status import MetricNow, Status
+from remediator.bands import MetricNow, shown_value
+from stack.status import Status
 
 _LOOKS = {
     "good": ("●", "green"),
@@ -21,14 +21,6 @@ _LOOKS = {
 }
 RECENT = 5
 """Rows of incidents and of runs that are shown, the open ones first."""
-
-
-def shown_value(metric: MetricNow) -> str:
-    """`87.5 %`, `1 240 ms`; a dash where there is no value."""
-    if metric.value is None or not math.isfinite(metric.value):
-        return "–"
-    number = f"{metric.value:.3g}" if abs(metric.value) < 1000 else f"{metric.value:,.0f}".replace(",", " ")
-    return number if metric.unit == "ratio" else f"{number} {metric.unit}"
 
 
 def table(status: Status, width: int) -> RenderableType:

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from catalog.load import load_catalog
 from catalog.model import TimeScale
+from remediator.bands import PRESENT, MetricNow, queries, rows
 from remediator.prometheus import BAND, VALUE, Sample
 from stack import render
-from stack.status import PRESENT, MetricNow, Status, queries, rows
+from stack.status import Status
 
 CATALOG = load_catalog()
 METRICS = CATALOG.enabled
