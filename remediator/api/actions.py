@@ -19,7 +19,7 @@ from remediator.ledger import approvals, incidents, runs, settings
 from remediator.ledger.engine import Tx
 from remediator.model import IncidentState, Outcome
 from remediator.pipeline import hand
-from remediator.pipeline.decide import current_settings, loosened_by
+from remediator.pipeline.decide import current_settings, loosened_by, settings_json
 
 Vote = Literal["approve", "reject"]
 CLOSABLE = frozenset(set(IncidentState) - {IncidentState.ACTING, IncidentState.VERIFYING, IncidentState.CLOSED})
@@ -90,12 +90,29 @@ async def vote(services: Services, who: Identity, approval_id: str, word: Vote, 
 
 
 async def give_back(services: Services, who: Identity, run_id: str, reason: str, *, release: bool) -> None:
-    """Undo a run, or release what it keeps. What tightened governance is given back by an admin only."""
+    """Undo a run, or release what it keeps. What tightened governance is given back by an admin only.
+
+    A driver never loosens governance: the admin's word does, as far as nobody has changed the setting since.
+    """
     found = await services.parts.ledger.read(lambda connection: runs.get(connection, run_id))
     governed = found is not None and any(step.driver == "governance" for step in found.plan)
     if governed and not who.may(Role.ADMIN):
         raise Refused("this run tightened governance: only an admin may loosen it", reason="role")
     await hand.ask_undo(services.parts, run_id, by=who.name, reason=reason, release=release)
+    if governed:
+        await services.parts.ledger.write(lambda tx: _loosen(services, tx, who, run_id, reason))
+
+
+def _loosen(services: Services, tx: Tx, who: Identity, run_id: str, reason: str) -> None:
+    now = settings_json(current_settings(tx.connection, services.parts))
+    back: dict[str, Any] = {}
+    for step in runs.steps_of(tx.connection, run_id):
+        if (step.driver, step.phase, step.state) == ("governance", "do", "done"):
+            back |= {name: step.before[name] for name, value in step.desired.items() if now.get(name) == value}
+    if back:
+        settings.put(tx, back, by=who.name, reason=reason, run_id=run_id)
+        tx.on_commit.append(services.parts.wake)
+        tx.on_commit.append(lambda: services.parts.publish("governance", "settings"))
 
 
 async def change_settings(services: Services, who: Identity, changes: Mapping[str, Any], reason: str) -> None:

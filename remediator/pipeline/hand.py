@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from catalog.model import PlaybookDefinition, VerifiedBy
+from catalog.model import IfIneffective, PlaybookDefinition, VerifiedBy
 from remediator.errors import GraceError, Refused
 from remediator.governance.facts import Evidence, Purpose
 from remediator.governance.verdict import Decision, Verdict
@@ -17,6 +17,7 @@ from remediator.ledger.runs import TargetBusy
 from remediator.model import Incident, IncidentState, Plan, PlannedStep, Run, RunState, new_id
 from remediator.pipeline import act
 from remediator.pipeline.decide import approvals_given, judge, reasons_of, record
+from remediator.pipeline.lasting import still_needed
 from remediator.pipeline.look import precondition
 from remediator.pipeline.parts import GOVERNANCE, Parts
 from remediator.pipeline.plan import context_for, render, target_of_step
@@ -136,6 +137,11 @@ async def ask_undo(parts: Parts, run_id: str, *, by: str, reason: str, release: 
             raise Refused(f"there is no run {run_id}", reason="unknown")
         if run.state.active:
             raise Refused(f"run {run_id} is {run.state.value}: cancel it first", reason="busy")
+        if run.state is RunState.ROLLED_BACK:
+            raise Refused(f"run {run_id} was given back already", reason="nothing")
+        playbook = parts.catalog.playbooks.get(run.playbook_id)
+        if playbook is not None and playbook.if_ineffective is IfIneffective.NOTHING:
+            raise Refused(f"what {playbook.id} did cannot be given back, and needs not be", reason="nothing")
         if release and not run.kept:
             raise Refused(f"run {run_id} holds nothing that could be released", reason="nothing")
         if not any(step.state == "done" for step in runs.steps_of(tx.connection, run_id)):
@@ -356,8 +362,11 @@ async def _resource_of(parts: Parts, run: Run) -> str:
 async def release_step(parts: Parts, run: Run) -> None:
     """Give a healed change back by one step (the release run); the last step ends it.
 
-    Raises Refused when governance holds it back now: it is asked again later.
+    Raises Refused when the metric is not good yet, or governance holds it back now: it is asked again later.
     """
+    needed = await still_needed(parts, run)
+    if needed is not None:
+        raise Refused(needed, reason="still_needed")
     playbook = parts.catalog.playbooks.get(run.playbook_id)
     done = [step for step in await parts.ledger.read(lambda c: runs.steps_of(c, run.id)) if step.phase == "do"]
     if playbook is None or not done:

@@ -236,6 +236,7 @@ async def test_what_healing_changed_is_given_back_after_its_time() -> None:
         await sim.go_on(CPU, "api-1", "ggg")
         assert sim.driver.value["edge"] == 1
         sim.clock.time += sim.parts.policy.release_after + 1
+        sim.measure(CPU, "api-1", "ggg")
         await sim.scheduler.settle()
         assert sim.driver.value["edge"] == 0
         (run,) = await sim.executions()
