@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +130,26 @@ def doctor(data: Path | None, config: Path | None, no_test_alert: bool, verbose:
         click.echo(json.dumps({"findings": [finding.as_json() for finding in told]}, indent=2))
     else:
         for finding in findings if verbose else told:
-            mark = "WRONG" if finding.is_wrong else "warn " if finding.problem else "ok   "
-            click.echo(f"{mark}  {finding.check:<11}  {finding.problem}".rstrip())
-            if finding.mend:
-                click.echo(f"{'':<20}→ {finding.mend}")
+            click.echo("\n".join(_shown(finding)))
     if any(finding.is_wrong for finding in told):
         raise SystemExit(NOT_RIGHT)
+
+
+def _shown(finding: Finding) -> Iterator[str]:
+    """A line for the problem and one for its mend; in a terminal, more where it is narrow."""
+    mark = "WRONG" if finding.is_wrong else "warn" if finding.problem else "ok"
+    yield from _indented(f"{mark:<5}  {finding.check:<11}  ", finding.problem)
+    if finding.mend:
+        yield from _indented(" " * 20 + "→ ", finding.mend)
+
+
+def _indented(head: str, text: str) -> list[str]:
+    if not sys.stdout.isatty():
+        return [f"{head}{text}".rstrip()]
+    width = max(60, shutil.get_terminal_size().columns)
+    wrapper = textwrap.TextWrapper(width, initial_indent=head, subsequent_indent=" " * len(head))
+    wrapper.break_long_words = wrapper.break_on_hyphens = False  # paths and addresses can be copied
+    return wrapper.wrap(text) or [head.rstrip()]
 
 
 async def _examined(config: GraceConfig, without: Sequence[str]) -> list[Finding]:

@@ -129,7 +129,9 @@ class LiveDisplay:
         if self._status is None:
             return "reading the first measurements…"
         news = [f"[yellow]{escape(line)}[/yellow]" for line in self._news]
-        return Group(render.table(self._status, self._console.width), *news, "[dim]Ctrl-C stops everything[/dim]")
+        below = [*news, "[dim]Ctrl-C stops everything[/dim]"]
+        width, height = self._console.size
+        return Group(render.table(self._status, width, height - len(below)), *below)
 
 
 def _parts(events: Sequence[Event]) -> Table:

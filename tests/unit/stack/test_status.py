@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -90,3 +91,47 @@ def test_the_table_holds_every_metric_and_no_strangers_markup(width: int) -> Non
     assert all(metric.id in text for metric in METRICS)
     assert "[red]m" in text
     assert "ceiling tier_2" in text
+
+
+def drawn(width: int, height: int | None = None, **fields: Any) -> list[str]:
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(render.table(status(*rows(METRICS, ()), **fields), width, height))
+    return console.export_text().splitlines()
+
+
+INCIDENT = {
+    "id": "inc_1m81m4g34cvy0rqzrr2",
+    "metric_id": "executor.worker_utilization",
+    "resource": "a-pool-of-workers\x1b[2J",
+    "band": "critical",
+    "state": "waiting_approval",
+}
+RUN = {"id": "run_1m81m4yyts7hnmzbnz3", "playbook_id": "scale-workers", "target": "workers", "state": "healed"}
+
+
+def test_identifiers_and_what_became_are_whole_in_a_narrow_terminal() -> None:
+    lines = drawn(80, incidents=(INCIDENT,), runs=({**RUN, "outcome": "healed"},))
+    (incident,) = [line for line in lines if INCIDENT["id"] in line]
+    assert "executor.worker_utilization" in incident
+    assert "waiting approval" in incident
+    assert "\x1b" not in incident
+    (run,) = [line for line in lines if RUN["id"] in line]
+    assert run.split()[1:] == ["scale-workers", "on", "workers", "healed"], "said once"
+
+
+def test_in_a_low_terminal_what_is_good_is_counted_and_the_rest_is_shown() -> None:
+    good = [MetricNow(f"api.m{number}", "api", 1.0, "%", "good") for number in range(20)]
+    bad = MetricNow("api.bad", "api", 99.0, "%", "critical")
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(render.table(status(bad, *good, incidents=(INCIDENT,)), 80, 24))
+    text = console.export_text()
+    assert len(text.splitlines()) <= 24
+    assert "api.bad" in text
+    assert "20 good" in text
+    assert "api.m1" not in text
+    assert len(drawn(80, 24)) <= 24, "17 without data are shown, for they fit"
+
+
+def test_a_run_in_plain_lines_says_its_outcome_once() -> None:
+    (line,) = [line for line in render.lines(status(runs=({**RUN, "outcome": "healed"},))) if line.startswith("run")]
+    assert line == f"run {RUN['id']} scale-workers on workers: healed"
