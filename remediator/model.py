@@ -100,8 +100,12 @@ _R = RunState
 RUN_MOVES: Mapping[RunState, frozenset[RunState]] = {
     _R.PLANNED: frozenset({_R.RUNNING, _R.HELD, _R.CANCELLED, _R.REFUSED, _R.SHADOW}),
     _R.HELD: frozenset({_R.RUNNING, _R.CANCELLED, _R.EXPIRED, _R.REFUSED}),
+    # Refused: before its first step the world was another one than the plan was made for.
     _R.RUNNING: frozenset(
-        {_R.VERIFYING, _R.EFFECTIVE, _R.CONTAINED, _R.FAILED, _R.UNDOING, _R.CANCELLED, _R.UNVERIFIED, _R.ROLLED_BACK}
+        {
+            *(_R.VERIFYING, _R.EFFECTIVE, _R.CONTAINED, _R.FAILED, _R.UNDOING),
+            *(_R.CANCELLED, _R.UNVERIFIED, _R.ROLLED_BACK, _R.REFUSED),
+        }
     ),
     _R.VERIFYING: frozenset({_R.HEALED, _R.INEFFECTIVE, _R.UNVERIFIED, _R.UNDOING, _R.CANCELLED}),
     _R.UNDOING: frozenset({_R.ROLLED_BACK, _R.UNDO_FAILED, _R.INEFFECTIVE, _R.FAILED, _R.CANCELLED}),
@@ -261,3 +265,5 @@ class Approval:
     created_at: float
     expires_at: float
     reason: str
+    policy: str = ""
+    """Version of the policy and the settings under which it was asked."""

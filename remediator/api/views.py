@@ -99,6 +99,7 @@ def approval(found: Approval, its_run: Run | None, votes: list[Json]) -> Json:
         "created_at": found.created_at,
         "expires_at": found.expires_at,
         "reason": found.reason,
+        "policy": found.policy,
         "votes": votes,
     }
     if its_run is not None:

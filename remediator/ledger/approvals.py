@@ -38,6 +38,7 @@ def _approval(row: Any) -> Approval:
         created_at=row.created_at,
         expires_at=row.expires_at,
         reason=row.reason,
+        policy=row.policy,
     )
 
 
@@ -89,9 +90,20 @@ def oldest_pending(connection: Connection) -> float | None:
 
 
 def ask(
-    tx: Tx, *, run_id: str, incident_id: str | None, digest: str, tier: Tier, needed: int, expires_at: float
+    tx: Tx,
+    *,
+    run_id: str,
+    incident_id: str | None,
+    digest: str,
+    policy: str,
+    tier: Tier,
+    needed: int,
+    expires_at: float,
 ) -> str:
-    """A new approval, pending; its id. Recorded."""
+    """A new approval, pending; its id. Recorded.
+
+    It is bound to the plan's `digest` and to the version of the `policy` under which it was asked.
+    """
     approval_id = new_id("app", tx.now)
     tx.execute(
         sa.insert(approvals).values(
@@ -104,11 +116,13 @@ def ask(
             needed=needed,
             created_at=tx.now,
             expires_at=expires_at,
+            policy=policy,
         )
     )
+    body = {"digest": digest, "policy": policy, "tier": str(tier), "needed": needed, "expires_at": expires_at}
     tx.record(
         "approval_asked",
-        {"approval": approval_id, "digest": digest, "tier": str(tier), "needed": needed, "expires_at": expires_at},
+        {"approval": approval_id, **body},
         incident_id=incident_id,
         run_id=run_id,
     )
@@ -155,9 +169,18 @@ def vote(tx: Tx, approval_id: str, *, name: str, vote: str, reason: str) -> Appr
 
 def settle(tx: Tx, approval: Approval, status: str, reason: str, *, actor: str = "grace") -> None:
     """End a pending approval (approved, rejected, expired, void). Recorded; nothing happens to one that has ended."""
+    _end(tx, approval, status, reason, ("pending",), actor)
+
+
+def void(tx: Tx, approval: Approval, reason: str) -> None:
+    """End an approval whose plan will not run, also one that was given. Recorded; nothing happens to any other."""
+    _end(tx, approval, "void", reason, ("pending", "approved"), "grace")
+
+
+def _end(tx: Tx, approval: Approval, status: str, reason: str, among: tuple[str, ...], actor: str) -> None:
     changed = tx.execute(
         sa.update(approvals)
-        .where(approvals.c.id == approval.id, approvals.c.status == "pending")
+        .where(approvals.c.id == approval.id, approvals.c.status.in_(among))
         .values(status=status, reason=reason, decided_at=tx.now)
     )
     if changed.rowcount:

@@ -54,5 +54,12 @@ def _runs_get_leases(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _runs_get_leases}
+def _more_is_remembered(connection: Connection) -> None:
+    """3: the policy an approval was asked under, what people were told, outcomes of runs that were let go of."""
+    connection.exec_driver_sql("ALTER TABLE approvals ADD COLUMN policy TEXT NOT NULL DEFAULT ''")
+    for table in (schema.told, schema.track_records):
+        table.create(connection)
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _runs_get_leases, 3: _more_is_remembered}
 """What leads to each version from the one before it. Never changed once released; a new version adds a row."""

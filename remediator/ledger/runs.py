@@ -13,7 +13,7 @@ from catalog.model import Tier, Verb
 from remediator.errors import GraceError
 from remediator.ledger.engine import Tx
 from remediator.ledger.incidents import ForbiddenMove, LeaseLost
-from remediator.ledger.schema import ACTIVE, incidents, runs, steps
+from remediator.ledger.schema import ACTIVE, incidents, runs, steps, track_records
 from remediator.model import RUN_MOVES, Plan, PlannedStep, Run, RunState, Step, new_id
 
 VERIFIED_BY_METRIC = (
@@ -282,7 +282,10 @@ def history(
 
 
 def outcomes(connection: Connection, playbook_id: str) -> tuple[int, int]:
-    """Verified outcomes of a playbook so far: how often it healed, how often it did not."""
+    """Verified outcomes of a playbook so far: how often it healed, how often it did not.
+
+    Those of runs that retention has let go of count too.
+    """
     query = (
         sa.select(runs.c.outcome, sa.func.count())
         .where(runs.c.playbook_id == playbook_id, runs.c.outcome.in_(VERIFIED_BY_METRIC))
@@ -290,7 +293,25 @@ def outcomes(connection: Connection, playbook_id: str) -> tuple[int, int]:
     )
     found = {row[0]: row[1] for row in connection.execute(query)}
     healed = found.pop(RunState.HEALED.value, 0)
-    return healed, sum(found.values())
+    long_ago = connection.execute(sa.select(track_records).where(track_records.c.playbook_id == playbook_id)).first()
+    return healed + (long_ago.healed if long_ago else 0), sum(found.values()) + (long_ago.others if long_ago else 0)
+
+
+def keep_outcomes(tx: Tx, ids: Collection[str]) -> None:
+    """Add the verified outcomes of these runs to their playbooks' numbers: the runs are about to go."""
+    healed = sa.func.sum(sa.case((runs.c.outcome == RunState.HEALED.value, 1), else_=0))
+    query = (
+        sa.select(runs.c.playbook_id, healed.label("healed"), sa.func.count().label("verified"))
+        .where(runs.c.id.in_(ids), runs.c.outcome.in_(VERIFIED_BY_METRIC))
+        .group_by(runs.c.playbook_id)
+    )
+    found: list[tuple[str, int, int]] = [(row.playbook_id, row.healed, row.verified) for row in tx.execute(query)]
+    for playbook_id, good, verified in found:
+        mine = track_records.c.playbook_id == playbook_id
+        more = {"healed": track_records.c.healed + good, "others": track_records.c.others + verified - good}
+        if not tx.execute(sa.update(track_records).where(mine).values(**more)).rowcount:
+            first = {"playbook_id": playbook_id, "healed": good, "others": verified - good}
+            tx.execute(sa.insert(track_records).values(**first))
 
 
 def autonomy(connection: Connection, since: float) -> dict[str, int]:

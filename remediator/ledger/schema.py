@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from remediator.audit.schema import audit_table
 
-VERSION = 2
+VERSION = 3
 """Of the schema. A database of a newer version is refused; an older one is migrated forward."""
 
 metadata = sa.MetaData()
@@ -165,6 +165,7 @@ approvals = sa.Table(
     sa.Column("expires_at", sa.Float, nullable=False),
     sa.Column("decided_at", sa.Float),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("policy", sa.Text, nullable=False, server_default=""),
 )
 
 votes = sa.Table(
@@ -218,6 +219,24 @@ snapshots = sa.Table(
     sa.Column("resource", sa.Text, nullable=False),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("body", sa.JSON, nullable=False),
+)
+
+# What people have been told, whichever replica told it.
+told = sa.Table(
+    "told",
+    metadata,
+    sa.Column("occasion", sa.Text, primary_key=True),
+    sa.Column("incident_id", _Id, index=True),
+    sa.Column("at", sa.Float, nullable=False),
+)
+
+# Verified outcomes of runs that retention has let go of.
+track_records = sa.Table(
+    "track_records",
+    metadata,
+    sa.Column("playbook_id", sa.Text, primary_key=True),
+    sa.Column("healed", sa.Integer, nullable=False),
+    sa.Column("others", sa.Integer, nullable=False),
 )
 
 audit = audit_table(metadata)

@@ -2,7 +2,8 @@
 
 A step is desired state. One that was intended and has no result (this process died) is resolved by looking: reached
 means done, anything else means doing it again, which is harmless. Freeze, lock and ceiling are read once more in the
-transaction that journals the intent, so that nothing begins after a person said stop.
+transaction that journals the intent, so that nothing begins after a person said stop; and a plan that is no longer
+fresh is compared with its target first, so that nothing is done to another world than was seen.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from remediator.errors import GraceError, Permanent, Transient
 from remediator.ledger import incidents, runs
 from remediator.ledger.engine import Tx
 from remediator.model import Incident, PlannedStep, Run, Step
+from remediator.pipeline import standing
 from remediator.pipeline.decide import current_settings
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.plan import context_for, target_of_step
@@ -36,6 +38,10 @@ class Stopped(GraceError):
     """A person stopped new steps (freeze, lock, a lower ceiling): nothing was done, ask again later."""
 
 
+class Changed(GraceError):
+    """The target is no longer as it was when the plan was made: the step was not begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A step that could not be done, and why."""
@@ -47,7 +53,7 @@ class Failed:
 async def execute(parts: Parts, run: Run, resource: str, incident: Incident | None) -> Failed | None:
     """Do every step of the run that is not done yet; None when all hold, else what failed.
 
-    Raises Stopped, or LeaseLost when somebody else has the incident now.
+    Raises Stopped, Changed, or LeaseLost when somebody else has the incident now.
     """
     journal = {step.index: step for step in await _journal(parts, run) if step.phase == "do"}
     for index, step in enumerate(run.plan):
@@ -103,6 +109,10 @@ async def perform(
         target = target_of_step(parts, step)
         driver = parts.drivers[step.driver]
         context = context_for(parts, run, index, resource)
+        if phase == "do" and known is None:
+            await _as_seen(parts, run, index, driver, target, context)
+    except Changed:
+        raise
     except GraceError as error:
         return await _fail(parts, run, phase, index, step, str(error))
     if known is not None and known.state == "intended":
@@ -141,6 +151,38 @@ async def perform(
         crash.point("after_step")
         return None
     return await _fail(parts, run, phase, index, step, why)
+
+
+async def _as_seen(parts: Parts, run: Run, index: int, driver: Driver, target: Target, context: StepContext) -> None:
+    """Nothing, when a step's target is as the plan saw it. Raises Changed when it is not."""
+    step = run.plan[index]
+    if parts.clock.now() - run.created_at <= standing.LATELY:
+        return
+    if any((each.target, each.driver) == (step.target, step.driver) for each in run.plan[:index]):
+        return  # this run itself has changed it since
+    why = standing.departed(driver, step, await _observed(parts, driver, target, step, context))
+    if why is not None:
+        raise Changed(why)
+
+
+async def _observed(
+    parts: Parts, driver: Driver, target: Target, step: PlannedStep, context: StepContext
+) -> Mapping[str, Any]:
+    """How the target stands; asked again when what failed may pass. Raises what the driver raises in the end."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return await _look(driver, target, step, context)
+        except Transient as passing:
+            await parts.clock.sleep(passing.retry_after or float(attempt))
+    return await _look(driver, target, step, context)
+
+
+async def _look(driver: Driver, target: Target, step: PlannedStep, context: StepContext) -> Mapping[str, Any]:
+    try:
+        async with asyncio.timeout(target.step_timeout):
+            return await driver.observe(target, step.verb, context)
+    except TimeoutError as error:
+        raise Transient(f"{target.name} could not be observed within {target.step_timeout:g} s") from error
 
 
 async def _finish(

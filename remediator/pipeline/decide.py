@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from catalog.model import PlaybookDefinition, Tier, VerifiedBy
+from catalog.policy import Policy
+from remediator.audit.canonical import canonical
 from remediator.governance.confidence import confidence
 from remediator.governance.decide import decide
-from remediator.governance.facts import Evidence, Facts, PlanFacts, Precondition, Purpose, Settings
+from remediator.governance.facts import Evidence, Facts, PlanFacts, Purpose, Settings
 from remediator.governance.ratchet import loosens
 from remediator.governance.storm import StormState, fold
 from remediator.governance.verdict import Decision, Reason, Verdict
 from remediator.ledger import approvals, incidents, runs, settings
 from remediator.ledger.engine import Tx
 from remediator.model import Incident, IncidentState, Plan, Run, RunState
+from remediator.pipeline import precondition as preconditions
 from remediator.pipeline.maintenance import covering
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.plan import TELLING, Unplannable
+from remediator.pipeline.precondition import Answer
 
 STORM = "storm"
 """Name of the setting that keeps the storm's state between looks: bookkeeping, not governance."""
@@ -28,10 +33,13 @@ GOVERNED = ("ceiling", "strictness", "supervised", "frozen", "shadow")
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A decision with the confidence it rests on."""
+    """A decision with what it rests on."""
 
     decision: Decision
     confidence: float
+    policy: str
+    """Version of the policy and the settings it was made under."""
+    precondition: Answer
 
 
 def current_settings(connection: Connection, parts: Parts) -> Settings:
@@ -65,6 +73,12 @@ def settings_json(found: Settings) -> dict[str, Any]:
     }
 
 
+def policy_version(policy: Policy, settings: Settings) -> str:
+    """A digest (16 hex digits) of everything by which governance decides: equal versions decide alike."""
+    rules = {"policy": policy.model_dump(mode="json"), "settings": settings_json(settings)}
+    return hashlib.sha256(canonical(rules)).hexdigest()[:16]
+
+
 def judge(
     tx: Tx,
     parts: Parts,
@@ -77,7 +91,7 @@ def judge(
     approvals_given: int = 0,
     purpose: Purpose = Purpose.HEAL,
     own_run: str | None = None,
-    precondition: Precondition = Precondition.NONE,
+    precondition: Answer = preconditions.NONE,
 ) -> Judged:
     """The verdict on a plan (or on a candidate that could not be planned) now.
 
@@ -106,7 +120,7 @@ def judge(
         confidence=sure,
         target_known=not isinstance(plan, Unplannable) or plan.reason != "unknown_target",
         capable=not isinstance(plan, Unplannable) or plan.reason == "unknown_target",
-        precondition=precondition,
+        precondition=precondition.value,
         maintenance=covering(parts.policy.maintenance, target, now) is not None,
         hold_until=next((each["until"] for each in settings.held(connection, now) if each["target"] == target), None),
         target_busy=past.active_on_target not in (None, own_run),
@@ -136,7 +150,9 @@ def judge(
         shadow=playbook.shadow or (known is not None and known.shadow),
         purpose=purpose,
     )
-    return Judged(decide(plan_facts, facts, parts.policy, current_settings(connection, parts)), sure)
+    now_set = current_settings(connection, parts)
+    decision = decide(plan_facts, facts, parts.policy, now_set)
+    return Judged(decision, sure, policy_version(parts.policy, now_set), precondition)
 
 
 def record(
@@ -162,12 +178,20 @@ def record(
         "evidence": evidence.value,
         "note": note,
         "approvals_needed": decision.approvals_needed,
+        "policy": judged.policy,
     }
+    if asked := judged.precondition.as_json():
+        body["precondition"] = asked
     if isinstance(plan, Plan):
         body |= {"target": plan.target, "digest": plan.digest, "steps": [step.as_json() for step in plan.steps]}
     else:
         body |= {"unplannable": plan.reason, "why": plan.detail}
     tx.record("decision", body, incident_id=incident.id if incident else None, run_id=run_id)
+
+
+def why(decision: Decision) -> str:
+    """Every reason of a decision in words."""
+    return "; ".join(decision.detail.get(reason.value, reason.value) for reason in decision.reasons)
 
 
 def reasons_of(decision: Decision, plan: Plan | Unplannable) -> tuple[str, ...]:

@@ -14,13 +14,14 @@ from remediator.governance.verdict import Decision, Verdict
 from remediator.ledger import approvals, incidents, runs
 from remediator.ledger.engine import Tx
 from remediator.ledger.runs import TargetBusy
-from remediator.model import Incident, IncidentState, Plan, PlannedStep, Run, RunState, new_id
-from remediator.pipeline import act
-from remediator.pipeline.decide import approvals_given, judge, reasons_of, record
+from remediator.model import Approval, Incident, IncidentState, Plan, PlannedStep, Run, RunState, new_id
+from remediator.pipeline import act, people, precondition, standing
+from remediator.pipeline.decide import Judged, approvals_given, judge, reasons_of, record, why
 from remediator.pipeline.lasting import still_needed
-from remediator.pipeline.look import precondition
 from remediator.pipeline.parts import GOVERNANCE, Parts
-from remediator.pipeline.plan import context_for, render, target_of_step
+from remediator.pipeline.plan import context_for, plan_of, render, target_of_step
+from remediator.pipeline.precondition import Answer
+from remediator.pipeline.waiting import not_begun, other_verdict
 
 log = structlog.get_logger(__name__)
 
@@ -40,20 +41,10 @@ class Rehearsal:
 async def rehearse(parts: Parts, playbook_id: str, target_name: str) -> Rehearsal:
     """Plan and judge without doing anything. Raises Refused when there is no such playbook or target, or no plan."""
     playbook, plan = await _planned(parts, playbook_id, target_name, new_id("run", parts.clock.now()))
-    holds = await precondition(parts, playbook.precondition)
+    holds = await precondition.ask(parts, playbook.precondition)
 
     def decide(tx: Tx) -> Rehearsal:
-        judged = judge(
-            tx,
-            parts,
-            playbook,
-            plan,
-            incident=None,
-            evidence=Evidence.ABSENT,
-            share=1.0,
-            purpose=Purpose.BY_HAND,
-            precondition=holds,
-        )
+        judged = _judge(tx, parts, playbook, plan, holds)
         return Rehearsal(playbook, plan, judged.decision, judged.confidence)
 
     return await parts.ledger.write(decide)
@@ -63,20 +54,10 @@ async def start(parts: Parts, playbook_id: str, target_name: str, *, by: str, re
     """Start a playbook by hand, or hold it for approval; the run's id. Raises Refused when governance denies it."""
     run_id = new_id("run", parts.clock.now())
     playbook, plan = await _planned(parts, playbook_id, target_name, run_id)
-    holds = await precondition(parts, playbook.precondition)
+    holds = await precondition.ask(parts, playbook.precondition)
 
     def decide(tx: Tx) -> tuple[Verdict, str]:
-        judged = judge(
-            tx,
-            parts,
-            playbook,
-            plan,
-            incident=None,
-            evidence=Evidence.ABSENT,
-            share=1.0,
-            purpose=Purpose.BY_HAND,
-            precondition=holds,
-        )
+        judged = _judge(tx, parts, playbook, plan, holds)
         decision = judged.decision
         record(
             tx,
@@ -88,9 +69,8 @@ async def start(parts: Parts, playbook_id: str, target_name: str, *, by: str, re
             evidence=Evidence.ABSENT,
             note=f"started by hand: {reason}",
         )
-        why = "; ".join(decision.detail.get(word.value, word.value) for word in decision.reasons)
         if decision.verdict is Verdict.DENY or (decision.verdict is Verdict.HOLD and not decision.approvable):
-            return decision.verdict, why
+            return decision.verdict, why(decision)
         runs.create(
             tx,
             plan,
@@ -112,19 +92,20 @@ async def start(parts: Parts, playbook_id: str, target_name: str, *, by: str, re
                 run_id=run_id,
                 incident_id=None,
                 digest=plan.digest,
+                policy=judged.policy,
                 tier=plan.tier,
                 needed=decision.approvals_needed,
                 expires_at=tx.now + parts.policy.approval_expiry,
             )
         tx.on_commit.append(parts.wake)
-        return decision.verdict, why
+        return decision.verdict, why(decision)
 
     try:
-        verdict, why = await parts.ledger.write(decide)
+        verdict, because = await parts.ledger.write(decide)
     except TargetBusy as busy:
         raise Refused(str(busy), reason="target_busy") from busy
     if await parts.ledger.read(lambda connection: runs.get(connection, run_id)) is None:
-        raise Refused(f"{verdict.value}: {why}", reason="denied" if verdict is Verdict.DENY else "held")
+        raise Refused(f"{verdict.value}: {because}", reason="denied" if verdict is Verdict.DENY else "held")
     return run_id
 
 
@@ -211,63 +192,116 @@ async def carry_on(parts: Parts, run: Run) -> None:
 
 
 async def settle_held(parts: Parts, run: Run) -> None:
-    """A run by hand that waits for approval: begin it, or end it."""
+    """A run by hand that waits for approval: begin it, or end it. Raises Transient: ask again later."""
     approval = await parts.ledger.read(lambda connection: approvals.of_run(connection, run.id))
     if approval is None:
         return
-    now = parts.clock.now()
-    if approval.status == "pending" and approval.expires_at > now:
+    pending, expired = approval.status == "pending", approval.expires_at <= parts.clock.now()
+    if pending and not expired:
         return
+    if pending:
+        await _end_held(parts, run, approval, RunState.EXPIRED, "nobody approved it in time")
+    elif approval.status == "rejected":
+        await _end_held(parts, run, approval, RunState.CANCELLED, approval.reason)
+    elif approval.status == "approved":
+        await _begin_approved(parts, run, approval, expired=expired)
+    else:
+        await _end_held(parts, run, approval, RunState.REFUSED, approval.reason)
+
+
+async def _begin_approved(parts: Parts, run: Run, approval: Approval, *, expired: bool) -> None:
     playbook = parts.catalog.playbooks.get(run.playbook_id)
-    ends = {"rejected": RunState.CANCELLED, "pending": RunState.EXPIRED, "expired": RunState.EXPIRED}
-    state = RunState.REFUSED if playbook is None else ends.get(approval.status)
-    why = approval.reason or "nobody approved it in time"
-    if state is None and playbook is not None:
-        base = next((step.target for step in run.plan), "")
-        try:
-            _, plan = await _planned(parts, run.playbook_id, await _base_target(parts, playbook, base), run.id, run)
-        except Refused as refusal:
-            state, why = RunState.REFUSED, str(refusal)
-        else:
-            if plan.digest == run.digest:
-                await _begin_approved(parts, run, playbook, plan)
-                return
-            state, why = RunState.REFUSED, "the target has changed since the plan was made"
-    ended = state or RunState.REFUSED
+    if playbook is None:
+        await _end_held(parts, run, approval, RunState.REFUSED, f"the catalog no longer knows {run.playbook_id}")
+        return
+    base = _base_target(parts, playbook, run.target)
+    fallen = await standing.fallen(parts, playbook, run, target_name=base, resource="")
+    if fallen is not None:
+        await _end_held(parts, run, approval, RunState.REFUSED, fallen)
+        return
+    plan, holds = plan_of(run, playbook), await precondition.ask(parts, playbook.precondition)
+
+    def begin(tx: Tx) -> Judged:
+        given = approvals_given(tx.connection, run)
+        judged = _judge(tx, parts, playbook, plan, holds, approvals_given=given, own_run=run.id)
+        if judged.decision.verdict is Verdict.ALLOW:
+            record(
+                tx,
+                incident=None,
+                run_id=run.id,
+                playbook=playbook,
+                plan=plan,
+                judged=judged,
+                evidence=Evidence.ABSENT,
+                note="started by hand, and approved",
+            )
+            words = [reason.value for reason in judged.decision.reasons]
+            runs.move(tx, run.id, RunState.RUNNING, started_at=tx.now, verdict="allow", reasons=words)
+            tx.on_commit.append(parts.wake)
+        return judged
+
+    try:
+        judged = await parts.ledger.write(begin)
+    except TargetBusy:
+        log.info("approved_run_waits", run_id=run.id)
+        return
+    if judged.decision.verdict is Verdict.ALLOW:
+        return
+    other = other_verdict(judged, approval)
+    if other is None and expired:
+        other = f"approved, but it could not begin before the approval expired: {why(judged.decision)}"
+    if other is not None:
+        await _end_held(parts, run, approval, RunState.REFUSED, other)
+
+
+async def _end_held(parts: Parts, run: Run, approval: Approval, state: RunState, reason: str) -> None:
+    if state is RunState.REFUSED:
+        await _tell_void(parts, run, approval, reason)
 
     def end(tx: Tx) -> None:
-        approvals.settle(tx, approval, "expired" if ended is RunState.EXPIRED else "void", why)
-        runs.move(tx, run.id, ended, reason=why)
+        if state is RunState.EXPIRED:
+            approvals.settle(tx, approval, "expired", reason)
+        else:
+            approvals.void(tx, approval, reason)
+        runs.move(tx, run.id, state, reason=reason)
+        tx.on_commit.append(lambda: parts.publish("approval", approval.id))
 
     await parts.ledger.write(end)
 
 
-async def _begin_approved(parts: Parts, run: Run, playbook: PlaybookDefinition, plan: Plan) -> None:
-    holds = await precondition(parts, playbook.precondition)
+async def _tell_void(parts: Parts, run: Run, approval: Approval, reason: str) -> None:
+    await people.tell(
+        parts,
+        f"{approval.id}:void",
+        f"the approval {approval.id} of {run.playbook_id} on {run.target}, started by {run.by}, is void, nothing was "
+        f"done: {reason}",
+    )
 
-    def begin(tx: Tx) -> None:
-        judged = judge(
-            tx,
-            parts,
-            playbook,
-            plan,
-            incident=None,
-            evidence=Evidence.ABSENT,
-            share=1.0,
-            approvals_given=approvals_given(tx.connection, run),
-            purpose=Purpose.BY_HAND,
-            own_run=run.id,
-            precondition=holds,
-        )
-        if judged.decision.verdict is Verdict.ALLOW:
-            words = [reason.value for reason in judged.decision.reasons]
-            runs.move(tx, run.id, RunState.RUNNING, started_at=tx.now, verdict="allow", reasons=words)
-            tx.on_commit.append(parts.wake)
 
-    try:
-        await parts.ledger.write(begin)
-    except TargetBusy:
-        log.info("approved_run_waits", run_id=run.id)
+def _judge(
+    tx: Tx,
+    parts: Parts,
+    playbook: PlaybookDefinition,
+    plan: Plan,
+    holds: Answer,
+    *,
+    approvals_given: int = 0,
+    own_run: str | None = None,
+) -> Judged:
+    """The verdict on what a person starts: no alert stands behind it."""
+    return judge(
+        tx,
+        parts,
+        playbook,
+        plan,
+        incident=None,
+        evidence=Evidence.ABSENT,
+        share=1.0,
+        approvals_given=approvals_given,
+        purpose=Purpose.BY_HAND,
+        own_run=own_run,
+        precondition=holds,
+    )
 
 
 async def _run_by_hand(parts: Parts, run: Run, resource: str) -> None:
@@ -276,6 +310,10 @@ async def _run_by_hand(parts: Parts, run: Run, resource: str) -> None:
     except act.Stopped as stopped:
         log.info("run_waits", run_id=run.id, why=str(stopped))
         return
+    except act.Changed as changed:
+        failed = await _not_begun(parts, run, str(changed))
+        if failed is None:
+            return
     playbook = parts.catalog.playbooks.get(run.playbook_id)
 
     def end(tx: Tx) -> None:
@@ -288,6 +326,18 @@ async def _run_by_hand(parts: Parts, run: Run, resource: str) -> None:
         tx.on_commit.append(lambda: parts.publish("run", run.id))
 
     await parts.ledger.write(end)
+
+
+async def _not_begun(parts: Parts, run: Run, reason: str) -> act.Failed | None:
+    """The world is another one than the plan was made for: refused, as if never begun; a failure after a step."""
+    journal = await parts.ledger.read(lambda connection: runs.steps_of(connection, run.id))
+    if journal:
+        return act.Failed(len(journal), reason)
+    approval = await parts.ledger.read(lambda connection: approvals.of_run(connection, run.id))
+    if approval is not None:
+        await _tell_void(parts, run, approval, reason)
+    await parts.ledger.write(lambda tx: not_begun(tx, run, approval, reason))
+    return None
 
 
 async def _give_back(parts: Parts, run: Run, resource: str) -> None:
@@ -318,9 +368,7 @@ def _after_release(tx: Tx, incident: Incident, failed: act.Failed | None) -> Non
         )
 
 
-async def _planned(
-    parts: Parts, playbook_id: str, target_name: str, run_id: str, held: Run | None = None
-) -> tuple[PlaybookDefinition, Plan]:
+async def _planned(parts: Parts, playbook_id: str, target_name: str, run_id: str) -> tuple[PlaybookDefinition, Plan]:
     playbook = parts.catalog.playbooks.get(playbook_id)
     if playbook is None:
         raise Refused(f"there is no playbook {playbook_id!r}; `grace catalog show` lists them", reason="unknown")
@@ -333,7 +381,7 @@ async def _planned(
         target_name=target_name,
         resource="",
         run_id=run_id,
-        created_at=held.created_at if held else parts.clock.now(),
+        created_at=parts.clock.now(),
         incident_id=None,
     )
     if not isinstance(plan, Plan):
@@ -341,7 +389,7 @@ async def _planned(
     return playbook, plan
 
 
-async def _base_target(parts: Parts, playbook: PlaybookDefinition, acted_on: str) -> str:
+def _base_target(parts: Parts, playbook: PlaybookDefinition, acted_on: str) -> str:
     """The target from which the playbook's first step leads to the one that is acted on."""
     relation = playbook.steps[0].on
     if acted_on == GOVERNANCE.name:

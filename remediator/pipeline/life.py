@@ -15,18 +15,20 @@ import structlog
 
 from catalog.model import IfIneffective, MetricCatalogEntry, PlaybookDefinition, Release, Response, VerifiedBy
 from remediator import crash
-from remediator.errors import GraceError
+from remediator.errors import GraceError, Transient
+from remediator.governance.facts import Evidence
 from remediator.governance.verdict import Decision, Verdict
 from remediator.ledger import approvals, incidents, runs, settings, snapshots
 from remediator.ledger.engine import Tx
 from remediator.ledger.runs import TargetBusy
 from remediator.model import Approval, Incident, IncidentState, Outcome, Plan, Run, RunState, new_id
-from remediator.pipeline import act, people
-from remediator.pipeline.decide import Judged, approvals_given, judge, reasons_of, record, shadowed, transient
-from remediator.pipeline.look import Look, healed, look, precondition, shown, since, summary, verify_time
+from remediator.pipeline import act, people, precondition, standing
+from remediator.pipeline.decide import Judged, approvals_given, judge, reasons_of, record, shadowed, transient, why
+from remediator.pipeline.look import Look, healed, look, shown, since, summary, verify_time
 from remediator.pipeline.parts import Parts
-from remediator.pipeline.plan import Unplannable, candidates, records_of, render
+from remediator.pipeline.plan import Unplannable, candidates, plan_of, records_of, render
 from remediator.pipeline.subject import subject_of
+from remediator.pipeline.waiting import not_begun, other_verdict
 
 log = structlog.get_logger(__name__)
 
@@ -134,7 +136,7 @@ async def planning(parts: Parts, incident: Incident, metric: MetricCatalogEntry)
         )
     )
     for stranded in (run for run in past if run.state is RunState.HELD):
-        await _void(parts, stranded, "the incident is judged afresh")
+        await _void(parts, incident, stranded, "the incident is judged afresh")
     refused: list[Considered] = []
     told = False
     for response in candidates(parts, metric, incident, seen.side, past, records):
@@ -169,7 +171,7 @@ async def _consider(parts: Parts, incident: Incident, playbook: PlaybookDefiniti
         incident_id=incident.id,
     )
 
-    holds = await precondition(parts, playbook.precondition)
+    holds = await precondition.ask(parts, playbook.precondition)
 
     def decide(tx: Tx) -> Considered | None:
         judged = judge(
@@ -201,8 +203,8 @@ async def _consider(parts: Parts, incident: Incident, playbook: PlaybookDefiniti
             _begin(tx, parts, incident, run_id, decision, judged, playbook)
         else:
             _create(tx, incident, considered, plan, seen, RunState.HELD)
-            _ask(tx, parts, incident, run_id, plan, decision)
-        _snapshot(tx, incident, run_id, "before", seen)
+            _ask(tx, parts, incident, run_id, plan, judged)
+        _snapshot(tx, incident, run_id, "before", seen.snapshot)
         return None
 
     try:
@@ -265,13 +267,15 @@ def _begin(
     tx.on_commit.append(lambda: parts.publish("run", run_id))
 
 
-def _ask(tx: Tx, parts: Parts, incident: Incident, run_id: str, plan: Plan, decision: Decision) -> None:
+def _ask(tx: Tx, parts: Parts, incident: Incident, run_id: str, plan: Plan, judged: Judged) -> None:
+    decision = judged.decision
     expires = tx.now + parts.policy.approval_expiry
     approval_id = approvals.ask(
         tx,
         run_id=run_id,
         incident_id=incident.id,
         digest=plan.digest,
+        policy=judged.policy,
         tier=plan.tier,
         needed=decision.approvals_needed,
         expires_at=expires,
@@ -291,7 +295,7 @@ def _ask(tx: Tx, parts: Parts, incident: Incident, run_id: str, plan: Plan, deci
     tx.on_commit.append(lambda: parts.publish("approval", approval_id))
 
 
-def _snapshot(tx: Tx, incident: Incident, run_id: str, moment: str, seen: Look) -> None:
+def _snapshot(tx: Tx, incident: Incident, run_id: str, moment: str, body: Mapping[str, Any]) -> None:
     snapshots.keep(
         tx,
         incident_id=incident.id,
@@ -299,7 +303,7 @@ def _snapshot(tx: Tx, incident: Incident, run_id: str, moment: str, seen: Look) 
         moment=moment,
         metric_id=incident.metric_id,
         resource=incident.resource,
-        body=dict(seen.snapshot),
+        body=dict(body),
     )
 
 
@@ -310,22 +314,18 @@ async def _nothing_runs(
     await _note_refusals(parts, incident, refused, seen)
     passing = [each for each in refused if transient(each.decision)]
     if not passing:
-        why = "; ".join(f"{each.playbook.id}: {_why(each)}" for each in refused) or "no playbook is left to try"
-        await _escalate(parts, incident, why)
+        reason = "; ".join(f"{each.playbook.id}: {_why(each)}" for each in refused) or "no playbook is left to try"
+        await _escalate(parts, incident, reason)
         return
     now = parts.clock.now()
     known = [each.decision.retry_at for each in passing if each.decision.retry_at is not None]
     soonest = min([*known, now + min(metric.interval, SLOWEST_POLL)])
-    why = "; ".join(f"{each.playbook.id}: {_why(each)}" for each in passing)
-    await _move(parts, incident, IncidentState.COOLING, why, wake_in=max(1.0, soonest - now))
+    reason = "; ".join(f"{each.playbook.id}: {_why(each)}" for each in passing)
+    await _move(parts, incident, IncidentState.COOLING, reason, wake_in=max(1.0, soonest - now))
 
 
 def _why(considered: Considered) -> str:
-    if isinstance(considered.plan, Unplannable):
-        return considered.plan.detail
-    return ", ".join(
-        considered.decision.detail.get(reason.value, reason.value) for reason in considered.decision.reasons
-    )
+    return considered.plan.detail if isinstance(considered.plan, Unplannable) else why(considered.decision)
 
 
 async def _note_refusals(parts: Parts, incident: Incident, refused: list[Considered], seen: Look) -> None:
@@ -375,7 +375,7 @@ async def _note_refusals(parts: Parts, incident: Incident, refused: list[Conside
 
 
 async def waiting(parts: Parts, incident: Incident, metric: MetricCatalogEntry) -> None:
-    """A plan waits for people, and is judged again meanwhile: allowed now, it runs; moot now, it ends."""
+    """A plan waits for people, and is judged again meanwhile: allowed now, it runs; in another world, it is void."""
     past = await parts.ledger.read(lambda connection: runs.of_incident(connection, incident.id))
     held = next((run for run in reversed(past) if run.state is RunState.HELD), None)
     approval = None
@@ -399,39 +399,28 @@ async def waiting(parts: Parts, incident: Incident, metric: MetricCatalogEntry) 
 async def _judge_again(
     parts: Parts, incident: Incident, metric: MetricCatalogEntry, held: Run, approval: Approval
 ) -> None:
+    pending = approval.status == "pending"
     seen = await look(parts, metric, incident.resource, incident.band)
-    if not incident.firing and seen.good:
-        await _drop(parts, incident, held, approval, RunState.REFUSED, "the metric is good again", plan_next=False)
+    moot = _moot(incident, metric, held, seen, pending=pending)
+    if moot is not None:
+        await _drop(parts, incident, held, approval, RunState.REFUSED, moot)
         return
-    offered = [each.name for each in metric.responses(incident.band, seen.side or metric_side(metric))]
-    playbook = parts.catalog.playbooks.get(held.playbook_id)
-    if playbook is None or playbook.id not in offered:
-        why = f"the incident is {incident.band.value} now, where the catalog does not offer this playbook"
-        await _drop(parts, incident, held, approval, RunState.REFUSED, why)
-        return
-    if approval.status == "pending" and parts.clock.now() < held.created_at + metric.interval:
+    if pending and parts.clock.now() < held.created_at + metric.interval:
         await _remind(parts, incident, metric, held, approval)
         return
-    plan = await render(
-        parts,
-        playbook,
-        target_name=incident.target,
-        resource=incident.resource,
-        run_id=held.id,
-        created_at=held.created_at,
-        incident_id=incident.id,
-    )
-    if not isinstance(plan, Plan) or plan.digest != held.digest:
-        why = plan.detail if isinstance(plan, Unplannable) else "the target has changed since the plan was made"
-        await _drop(parts, incident, held, approval, RunState.REFUSED, why)
+    playbook = parts.catalog.playbooks[held.playbook_id]
+    try:
+        fallen = await standing.fallen(parts, playbook, held, target_name=incident.target, resource=incident.resource)
+    except Transient as passing:
+        await _wait_on(parts, incident, metric, held, approval, f"its target cannot be seen now: {passing}")
         return
-    if approval.status == "approved" and held.evidence == "confirmed" and seen.good:
-        await _drop(parts, incident, held, approval, RunState.REFUSED, "the metric is good again")
+    if fallen is not None:
+        await _drop(parts, incident, held, approval, RunState.REFUSED, fallen)
         return
+    plan = plan_of(held, playbook)
+    holds = await precondition.ask(parts, playbook.precondition)
 
-    holds = await precondition(parts, playbook.precondition)
-
-    def decide(tx: Tx) -> Decision:
+    def decide(tx: Tx) -> Judged:
         given = approvals_given(tx.connection, held)
         judged = judge(
             tx,
@@ -456,27 +445,49 @@ async def _judge_again(
                 evidence=seen.evidence,
                 note=seen.note,
             )
-            if approval.status == "pending":
+            if pending:
                 approvals.settle(tx, approval, "void", "no longer needed: the plan is allowed now")
             _begin(tx, parts, incident, held.id, judged.decision, judged, playbook)
-        return judged.decision
+        return judged
 
     try:
-        decision = await parts.ledger.write(decide)
+        judged = await parts.ledger.write(decide)
     except TargetBusy:
-        await _stay(parts, incident, metric, "approved; another run has the target")
+        await _wait_on(parts, incident, metric, held, approval, "another run has the target")
         return
-    if decision.verdict is Verdict.ALLOW:
+    if judged.decision.verdict is Verdict.ALLOW:
         crash.point("after_decision")
         return
+    other = other_verdict(judged, approval)
+    if other is not None:
+        await _drop(parts, incident, held, approval, RunState.REFUSED, other)
+        return
+    await _wait_on(parts, incident, metric, held, approval, why(judged.decision))
+
+
+def _moot(incident: Incident, metric: MetricCatalogEntry, held: Run, seen: Look, *, pending: bool) -> str | None:
+    """Why a plan that waits is no answer to its incident any more; None while it is one."""
+    if not incident.firing and seen.evidence is not Evidence.CONFIRMED:
+        return "the metric is good again" if seen.good else "the alert has ended"
+    offered = [each.name for each in metric.responses(incident.band, seen.side or metric_side(metric))]
+    if held.playbook_id not in offered:
+        return f"the incident is {incident.band.value} now, where the catalog does not offer this playbook"
+    if not pending and held.evidence == Evidence.CONFIRMED.value and seen.good:
+        return "the metric is good again"
+    return None
+
+
+async def _wait_on(
+    parts: Parts, incident: Incident, metric: MetricCatalogEntry, held: Run, approval: Approval, reason: str
+) -> None:
+    """It may not run now. What was approved begins before the approval expires, or it is planned again."""
     if approval.status == "pending":
         await _remind(parts, incident, metric, held, approval)
-        return
-    why = "; ".join(decision.detail.get(reason.value, reason.value) for reason in decision.reasons)
-    if decision.verdict is Verdict.DENY:
-        await _drop(parts, incident, held, approval, RunState.REFUSED, f"approved, but denied now: {why}")
+    elif approval.expires_at <= parts.clock.now():
+        late = f"approved, but it could not begin before the approval expired: {reason}"
+        await _drop(parts, incident, held, approval, RunState.REFUSED, late)
     else:
-        await _stay(parts, incident, metric, f"approved, and waiting: {why}")
+        await _stay(parts, incident, metric, f"approved, and waiting: {reason}")
 
 
 def metric_side(metric: MetricCatalogEntry) -> Any:
@@ -501,40 +512,47 @@ async def _remind(parts: Parts, incident: Incident, metric: MetricCatalogEntry, 
     await _move(parts, incident, IncidentState.WAITING_APPROVAL, incident.reason, wake_in=poll)
 
 
-async def _void(parts: Parts, held: Run, why: str) -> None:
+async def _void(parts: Parts, incident: Incident, held: Run, reason: str) -> None:
     """End a held plan that nobody waits for any more (its incident was silenced meanwhile)."""
+    approval = await parts.ledger.read(lambda connection: approvals.of_run(connection, held.id))
+    if approval is not None:
+        await _tell_void(parts, incident, held, approval, reason)
 
     def store(tx: Tx) -> None:
-        approval = approvals.of_run(tx.connection, held.id)
         if approval is not None:
-            approvals.settle(tx, approval, "void", why)
-        runs.move(tx, held.id, RunState.REFUSED, reason=why)
+            approvals.void(tx, approval, reason)
+        runs.move(tx, held.id, RunState.REFUSED, reason=reason)
 
     await parts.ledger.write(store)
 
 
-async def _drop(
-    parts: Parts,
-    incident: Incident,
-    held: Run,
-    approval: Approval,
-    state: RunState,
-    why: str,
-    *,
-    plan_next: bool = True,
-) -> None:
-    """The held plan ends without having run; the next candidate is judged, or the incident seen out."""
-    status = "expired" if state is RunState.EXPIRED else "void"
-    following = IncidentState.PLANNING if plan_next and incident.firing else IncidentState.OPEN
+async def _drop(parts: Parts, incident: Incident, held: Run, approval: Approval, state: RunState, reason: str) -> None:
+    """The held plan ends without having run; the incident is planned and decided again, or seen out."""
+    following = IncidentState.PLANNING if incident.firing else IncidentState.OPEN
+    if state is RunState.REFUSED:
+        await _tell_void(parts, incident, held, approval, reason)
 
     def store(tx: Tx) -> None:
-        approvals.settle(tx, approval, status, why)
-        runs.move(tx, held.id, state, reason=why)
-        incidents.move(tx, incident, following, reason=why, wake_at=tx.now)
+        if state is RunState.EXPIRED:
+            approvals.settle(tx, approval, "expired", reason)
+        else:
+            approvals.void(tx, approval, reason)
+        runs.move(tx, held.id, state, reason=reason)
+        incidents.move(tx, incident, following, reason=reason, wake_at=tx.now)
         tx.on_commit.append(parts.wake)
         tx.on_commit.append(lambda: parts.publish("approval", approval.id))
 
     await parts.ledger.write(store)
+
+
+async def _tell_void(parts: Parts, incident: Incident, held: Run, approval: Approval, reason: str) -> None:
+    await people.tell(
+        parts,
+        f"{approval.id}:void",
+        f"{_name(incident)}: the approval {approval.id} of {held.playbook_id} on {held.target} is void, nothing was "
+        f"done: {reason}. The incident is judged again.",
+        incident,
+    )
 
 
 # acting
@@ -558,10 +576,32 @@ async def acting(parts: Parts, incident: Incident, metric: MetricCatalogEntry) -
     except act.Stopped as stopped:
         await _stay(parts, incident, metric, str(stopped))
         return
+    except act.Changed as changed:
+        await _not_begun(parts, incident, run, str(changed), undo=playbook.if_ineffective is IfIneffective.UNDO)
+        return
     if failed is not None:
         await _failed(parts, incident, run, failed.error, undo=playbook.if_ineffective is IfIneffective.UNDO)
         return
     await _acted(parts, incident, metric, run, playbook)
+
+
+async def _not_begun(parts: Parts, incident: Incident, run: Run, reason: str, *, undo: bool) -> None:
+    """The world is another one than the plan was made for. Nothing was done yet: planned again, as if never begun."""
+    journal = await parts.ledger.read(lambda connection: runs.steps_of(connection, run.id))
+    if journal:
+        await _failed(parts, incident, run, reason, undo=undo)
+        return
+    approval = await parts.ledger.read(lambda connection: approvals.of_run(connection, run.id))
+    if approval is not None:
+        await _tell_void(parts, incident, run, approval, reason)
+
+    def store(tx: Tx) -> None:
+        not_begun(tx, run, approval, reason)
+        incidents.move(tx, incident, IncidentState.PLANNING, reason=reason, wake_at=tx.now)
+        tx.on_commit.append(parts.wake)
+        tx.on_commit.append(lambda: parts.publish("run", run.id))
+
+    await parts.ledger.write(store)
 
 
 async def _acted(
@@ -691,15 +731,7 @@ async def _healed(parts: Parts, incident: Incident, metric: MetricCatalogEntry, 
 
     def store(tx: Tx) -> None:
         release_at = tx.now + parts.policy.release_after if playbook.release is Release.STEPWISE else None
-        snapshots.keep(
-            tx,
-            incident_id=incident.id,
-            run_id=run.id,
-            moment="after",
-            metric_id=incident.metric_id,
-            resource=incident.resource,
-            body=body,
-        )
+        _snapshot(tx, incident, run.id, "after", body)
         runs.move(tx, run.id, RunState.HEALED, kept=int(kept), release_at=release_at, reason="the metric is good again")
         incidents.move(
             tx,
@@ -719,51 +751,45 @@ async def _healed(parts: Parts, incident: Incident, metric: MetricCatalogEntry, 
 
 async def _ineffective(parts: Parts, incident: Incident, metric: MetricCatalogEntry, run: Run, measured: Any) -> None:
     playbook = parts.catalog.playbooks[run.playbook_id]
-    why = f"{run.playbook_id} did not help: the metric is {shown(metric, measured[-1].value)}"
+    reason = f"{run.playbook_id} did not help: the metric is {shown(metric, measured[-1].value)}"
     body = summary(metric, measured)
     undo = playbook.if_ineffective is IfIneffective.UNDO
 
     def store(tx: Tx) -> None:
-        snapshots.keep(
-            tx,
-            incident_id=incident.id,
-            run_id=run.id,
-            moment="after",
-            metric_id=incident.metric_id,
-            resource=incident.resource,
-            body=body,
-        )
+        _snapshot(tx, incident, run.id, "after", body)
         kept = int(not undo and playbook.release is not Release.NEVER)
         state = RunState.UNDOING if undo else RunState.INEFFECTIVE
         release_at = tx.now + parts.policy.release_after if kept else None
-        runs.move(tx, run.id, state, reason=why, kept=kept, release_at=release_at)
+        runs.move(tx, run.id, state, reason=reason, kept=kept, release_at=release_at)
         # Undone in `acting`, where steps are done; else the next candidate.
         following = IncidentState.ACTING if undo else IncidentState.PLANNING
-        incidents.move(tx, incident, following, reason=why, wake_at=tx.now)
+        incidents.move(tx, incident, following, reason=reason, wake_at=tx.now)
         tx.on_commit.append(parts.wake)
         tx.on_commit.append(lambda: parts.publish("run", run.id))
 
     await parts.ledger.write(store)
 
 
-async def _unverified(parts: Parts, incident: Incident, run: Run, why: str, *, alarming: bool = True) -> None:
+async def _unverified(parts: Parts, incident: Incident, run: Run, reason: str, *, alarming: bool = True) -> None:
     """No proof either way: never "healed". A person is told, unless the metric was good all along."""
     playbook = parts.catalog.playbooks.get(run.playbook_id)
     kept = int(playbook is not None and playbook.release is not Release.NEVER)
 
     def store(tx: Tx) -> None:
         release_at = tx.now + parts.policy.release_after if kept else None
-        runs.move(tx, run.id, RunState.UNVERIFIED, reason=why, kept=kept, release_at=release_at)
+        runs.move(tx, run.id, RunState.UNVERIFIED, reason=reason, kept=kept, release_at=release_at)
         if alarming:
             incidents.move(
                 tx,
                 incident,
                 IncidentState.ESCALATED,
-                reason=f"{run.playbook_id} could not be verified: {why}",
+                reason=f"{run.playbook_id} could not be verified: {reason}",
                 wake_at=tx.now,
             )
         else:
-            incidents.move(tx, incident, IncidentState.CLOSED, reason=why, wake_at=None, outcome=Outcome.SELF_RESOLVED)
+            incidents.move(
+                tx, incident, IncidentState.CLOSED, reason=reason, wake_at=None, outcome=Outcome.SELF_RESOLVED
+            )
             _free(tx, parts, incident)
         tx.on_commit.append(parts.wake)
 

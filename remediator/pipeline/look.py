@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from catalog.model import Band, MetricCatalogEntry
 from remediator.errors import GraceError, Permanent
-from remediator.governance.facts import Evidence, Precondition
+from remediator.governance.facts import Evidence
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.subject import BoundAlert, measurements
 from remediator.prometheus import Measurement, duration, selector
@@ -133,17 +133,6 @@ async def heat(parts: Parts, metric: MetricCatalogEntry) -> dict[str, float]:
     series = selector("resource:grace_value:sample", metric_id=metric.id)
     query = f"last_over_time({series}[{duration(FRESH * metric.interval)}])"
     return {sample.labels.get("resource", ""): sample.value for sample in await parts.prometheus.instant(query)}
-
-
-async def precondition(parts: Parts, query: str | None) -> Precondition:
-    """What a playbook's precondition says now: any value other than 0 is true; what cannot be asked is unknown."""
-    if query is None:
-        return Precondition.NONE
-    try:
-        found = await parts.prometheus.instant(query)
-    except GraceError:
-        return Precondition.UNKNOWN
-    return Precondition.TRUE if any(sample.value for sample in found) else Precondition.FALSE
 
 
 async def _severity(parts: Parts, metric: MetricCatalogEntry, resource: str) -> int:

@@ -1,4 +1,8 @@
-"""Telling people: through the `notify` driver, once per occasion however often this process dies."""
+"""Telling people: through the `notify` driver, once per occasion, however many replicas there are and die.
+
+The ledger remembers what was told. It is marked afterwards: who dies in between tells again rather than never; on the
+same data folder the notifications' own file prevents even that.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import structlog
 from catalog.model import Verb
 from remediator.drivers.base import StepContext
 from remediator.errors import GraceError
+from remediator.ledger import told
 from remediator.model import Incident
 from remediator.pipeline.parts import GOVERNANCE, Parts
 
@@ -15,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 async def tell(parts: Parts, occasion: str, message: str, incident: Incident | None = None) -> bool:
     """Tell people; was it told just now? `occasion` is the key: the same one is told once."""
+    if await parts.ledger.read(lambda connection: told.holds(connection, occasion)):
+        return False
     driver = parts.drivers["notify"]
     target = GOVERNANCE.model_copy(
         update={"driver": "notify", "config": {"channels": [_channel(each) for each in parts.config.notify]}}
@@ -31,15 +38,16 @@ async def tell(parts: Parts, occasion: str, message: str, incident: Incident | N
     try:
         before = await driver.observe(target, Verb.NOTIFY, context)
         desired = driver.desire(target, Verb.NOTIFY, {}, before, context)
-        if driver.reached(Verb.NOTIFY, desired, before):
-            return False
-        await driver.do(target, Verb.NOTIFY, desired, context)
+        known = driver.reached(Verb.NOTIFY, desired, before)
+        if not known:
+            await driver.do(target, Verb.NOTIFY, desired, context)
     except GraceError as error:
         log.error("people_not_told", occasion=occasion, error=str(error))
         return False
-    return True
+    await parts.ledger.write(lambda tx: told.keep(tx, occasion, incident.id if incident else None))
+    return not known
 
 
 def _channel(channel: object) -> dict[str, str]:
-    name, file = getattr(channel, "name", ""), getattr(channel, "file", None)
-    return {"name": name, **({"file": str(file)} if file else {})}
+    places = {key: getattr(channel, key, None) for key in ("file", "url_file")}
+    return {"name": getattr(channel, "name", ""), **{key: str(path) for key, path in places.items() if path}}

@@ -10,10 +10,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-import rfc8785
-
 from catalog.inventory import Target
 from catalog.model import Band, MetricCatalogEntry, PlaybookDefinition, PlaybookStep, Response, Tier, Verb
+from remediator.audit.canonical import canonical
 from remediator.drivers import builtin_driver
 from remediator.drivers.base import Driver, StepContext
 from remediator.errors import GraceError, Permanent, Refused
@@ -114,7 +113,7 @@ async def render(
                 key=f"{run_id}:{index}",
                 started_at=created_at,
                 resource=resource,
-                heat=await _heat(parts, target) if step.verb is Verb.SHIFT else {},
+                heat=await heat_for(parts, target, step.verb),
                 reports=parts.reports,
                 incident_id=incident_id or "",
                 playbook_id=playbook.id,
@@ -139,17 +138,15 @@ async def render(
     )
 
 
+def plan_of(run: Run, playbook: PlaybookDefinition) -> Plan:
+    """The plan that a held run was made for."""
+    return Plan(run.playbook_id, run.tier, playbook.risk.value, run.target, run.group, run.plan, run.digest)
+
+
 def digest(playbook_id: str, tier: Tier, steps: tuple[PlannedStep, ...]) -> str:
-    """SHA-256 (hex) of exactly what will be done: what an approval is bound to."""
-    body: dict[str, Any] = {
-        "playbook": playbook_id,
-        "tier": str(tier),
-        "steps": [
-            {"verb": step.verb.value, "target": step.target, "driver": step.driver, "desired": dict(step.desired)}
-            for step in steps
-        ],
-    }
-    return hashlib.sha256(rfc8785.dumps(body)).hexdigest()
+    """SHA-256 (hex) of exactly what will be done, and to what, as it was seen: what an approval is bound to."""
+    body = {"playbook": playbook_id, "tier": str(tier), "steps": [step.as_json() for step in steps]}
+    return hashlib.sha256(canonical(body)).hexdigest()
 
 
 def candidates(
@@ -184,7 +181,10 @@ def records_of(connection: Any, parts: Parts, band: Band, metric: MetricCatalogE
     return {name: runs.outcomes(connection, name) for name in names}
 
 
-async def _heat(parts: Parts, target: Target) -> dict[str, float]:
+async def heat_for(parts: Parts, target: Target, verb: Verb) -> dict[str, float]:
+    """How hot each resource is, for a verb that goes by it; empty for any other, and where it cannot be asked."""
+    if verb is not Verb.SHIFT:
+        return {}
     name = str(target.config.get("hot_by", "infra.cpu_utilization"))
     metric = parts.catalog.metrics.get(name)
     if metric is None:

@@ -141,7 +141,7 @@ class Scheduler:
             await life.advance(replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
         except LeaseLost:
             raise
-        except Exception:
+        except Exception:  # Whatever it was, the claim is given back first: else nobody could go on before it ends.
             await self._pause(claimed, PAUSE_AFTER_FAILURE)
             raise
         finally:
@@ -162,7 +162,7 @@ class Scheduler:
             await DRIVES[kind](replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
         except LeaseLost:
             raise
-        except Exception:
+        except Exception:  # Whatever it was, it is not tried again at once: the claim is given back for later.
             wait = PAUSE_AFTER_FAILURE
             raise
         finally:

@@ -15,7 +15,7 @@ from catalog.model import Band
 from remediator.audit.verify import verify
 from remediator.cli.ledger import ledger as group
 from remediator.clock import SystemClock
-from remediator.ledger import alerts, copy, incidents, retention, schema, snapshots
+from remediator.ledger import alerts, copy, incidents, retention, runs, schema, snapshots, told
 from remediator.ledger.engine import Ledger, Tx
 from remediator.model import IncidentState, Outcome
 from tests.contract.ledger.cluster import Cluster
@@ -47,8 +47,9 @@ def incident(tx: Tx, name: str, *, closed: float | None, kept: int = 0, active: 
 def run_of(tx: Tx, name: str, incident_id: str | None, *, ended: float = 0, kept: int = 0, active: int = 0) -> None:
     values: dict[str, Any] = {
         "id": name, "incident_id": incident_id, "playbook_id": "p", "target": name, "group": "g", "tier": 1,
-        "state": "healed", "active": active, "verdict": "allow", "reasons": [], "confidence": 1.0, "evidence": "x",
-        "digest": "d", "plan": [], "by": "grace", "created_at": 0.0, "ended_at": tx.now - ended * DAY, "kept": kept,
+        "state": "healed", "outcome": "healed", "active": active, "verdict": "allow", "reasons": [],
+        "confidence": 1.0, "evidence": "x", "digest": "d", "plan": [], "by": "grace",
+        "created_at": 0.0, "ended_at": tx.now - ended * DAY, "kept": kept,
     }  # fmt: skip
     tx.execute(sa.insert(schema.runs).values(**values))
     step = {"run_id": name, "phase": "do", "index": 0, "verb": "run", "target": name, "driver": "x", "before": {},
@@ -98,13 +99,13 @@ async def test_only_what_has_ended_for_good_is_let_go_of(ledger: Ledger) -> None
     before = await rows(ledger)
     assert await ledger.write(lambda tx: retention.let_go(tx, 90 * DAY)) == 6 + 4 + 2
     stay = {"young", "open", "stands", "runs"}
-    runs = {f"run-{name}" for name in stay} | {"hand-young", "hand-stands"}
+    kept = {f"run-{name}" for name in stay} | {"hand-young", "hand-stands"}
     assert await ledger.read(left) == {
         "incidents": stay,
-        "runs": runs,
-        "steps": runs,
-        "approvals": runs,
-        "votes": runs,
+        "runs": kept,
+        "steps": kept,
+        "approvals": kept,
+        "votes": kept,
         "snapshots": stay,
         "alerts": {f"{name}/1" for name in stay} | {"waiting"},
     }
@@ -121,6 +122,41 @@ async def test_a_day_is_kept_whatever_is_asked(ledger: Ledger) -> None:
     await ledger.write(lambda tx: incident(tx, "just now", closed=0.5))
     await ledger.write(lambda tx: retention.let_go(tx, 1.0))
     assert "just now" in (await ledger.read(left))["incidents"]
+
+
+async def test_what_runs_have_proven_outlives_them(ledger: Ledger) -> None:
+    await fill(ledger)
+
+    def worse(tx: Tx) -> None:
+        run_of(tx, "hand-worse", None, ended=95)
+        run_of(tx, "hand-cancelled", None, ended=95)
+        for name, outcome in (("hand-worse", "rolled_back"), ("hand-cancelled", "cancelled")):
+            tx.execute(sa.update(schema.runs).where(schema.runs.c.id == name).values(outcome=outcome, state=outcome))
+
+    await ledger.write(worse)
+    before = await ledger.read(lambda connection: runs.outcomes(connection, "p"))
+    assert before == (8, 1)
+    for _ in range(2):
+        assert await ledger.write(lambda tx: retention.let_go(tx, 90 * DAY))
+        assert await ledger.read(lambda connection: runs.outcomes(connection, "p")) == before
+        await ledger.write(lambda tx: run_of(tx, "hand-late", None, ended=95))
+        before = (before[0] + 1, 1)
+    assert await ledger.read(lambda connection: runs.outcomes(connection, "q")) == (0, 0)
+
+
+async def test_what_people_were_told_goes_with_its_incident(ledger: Ledger) -> None:
+    def store(tx: Tx) -> None:
+        for name, closed in (("old", 91.0), ("open", None)):
+            told.keep(tx, f"{name}:escalated", incident(tx, name, closed=closed))
+        told.keep(tx, "of nothing", None)
+        tx.execute(sa.update(schema.told).values(at=tx.now - 100 * DAY))
+        told.keep(tx, "of nothing, lately", None)
+
+    await ledger.write(store)
+    await ledger.write(lambda tx: retention.let_go(tx, 90 * DAY))
+    left = ["old:escalated", "open:escalated", "of nothing", "of nothing, lately"]
+    found = await ledger.read(lambda connection: [told.holds(connection, each) for each in left])
+    assert found == [False, True, False, True]
 
 
 async def test_portions_end(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

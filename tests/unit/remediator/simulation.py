@@ -3,8 +3,9 @@ Prometheus whose measurements a test writes, a target whose state a test reads."
 
 from __future__ import annotations
 
+import inspect
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,7 @@ class FakeTarget(Frozen):
 
 
 class FakeDriver:
-    """Holds a number per target; remembers every effect. `refuse`, `fail` and `stuck` make it misbehave."""
+    """Holds a number per target; remembers every effect. `refuse`, `fail` and `unseen` make it misbehave."""
 
     kind: ClassVar[str] = "fake"
     verbs: ClassVar[frozenset[Verb]] = frozenset(
@@ -128,9 +129,19 @@ class FakeDriver:
         self.effects: list[tuple[str, str, int]] = []
         self.refuse: set[str] = set()
         self.fail: dict[str, list[Exception]] = {}
+        self.unseen: list[Exception] = []
+        """What the next observations raise."""
+        self.beside: dict[str, float] = {}
+        """What is observed and no step touches."""
+        self.before_observing: list[Callable[[], Any]] = []
+        """What happens in the world before the next observations; awaited where it can be."""
 
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
-        return {"value": self.value.get(target.name, 0)}
+        if self.before_observing and inspect.isawaitable(happens := self.before_observing.pop(0)()):
+            await happens
+        if self.unseen:
+            raise self.unseen.pop(0)
+        return {"value": self.value.get(target.name, 0), **self.beside}
 
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext
