@@ -37,7 +37,7 @@ lint: setup ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-prove: setup ## the slow proofs: crash matrix, soak, every drill
+prove: setup ## the slow proofs: every playbook from an alert, every drill, crash matrix, soak
 	$(BIN)/python -m pytest -m prove $(ARGS)
 
 bench: setup ## print the speed figures
