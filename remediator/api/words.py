@@ -7,7 +7,7 @@ from typing import Any
 
 LONGEST = 2000
 """Characters of a reason that are kept."""
-_BLANKS = {ord(char): " " for char in "\r\n\t"}
+_BLANKS = {ord(char): " " for char in "\r\n\t\u2028\u2029"}
 
 
 class BadRequest(Exception):
@@ -26,7 +26,7 @@ def note(value: Any, name: str = "reason") -> str:
     if value is not None and not isinstance(value, str):
         raise BadRequest(f"`{name}` must be a text")
     # Lines and tabs are what people type; a log's lines must not break over them.
-    return plain(name, (value or "").translate(_BLANKS).strip()[:LONGEST])
+    return plain(name, (value or "").translate(_BLANKS)).strip()[:LONGEST]
 
 
 def reason(value: Any, name: str = "reason") -> str:

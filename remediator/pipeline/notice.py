@@ -19,6 +19,7 @@ from remediator.ledger import alerts, incidents
 from remediator.ledger.alerts import Notice
 from remediator.ledger.engine import LedgerUnavailable, Tx
 from remediator.model import IncidentState
+from remediator.pipeline import people
 from remediator.pipeline.parts import GOVERNANCE, Parts
 from remediator.pipeline.subject import BOUND, binding_of, bound_id, bound_resource
 
@@ -54,16 +55,22 @@ async def drain(parts: Parts, crowded: Callable[[], bool] = lambda: False) -> in
 
 
 async def _one_by_one(parts: Parts) -> int:
-    """The next batch, each alert by itself; one that cannot be applied is set aside, and that is recorded."""
+    """The next batch, each alert by itself; one that cannot be applied is set aside: recorded, and people are told."""
     waiting = await parts.ledger.read(lambda connection: alerts.waiting(connection, BATCH))
     for notice in waiting:
         try:
             await parts.ledger.write(partial(_apply_one, parts=parts, notice=notice))
         except LedgerUnavailable:
             raise
-        except Exception:  # Told here and in the log; its rule in Prometheus will send it again if it matters.
+        except Exception as error:  # Whatever it is about this one alert: the others behind it are not to wait for it.
             log.exception("alert_set_aside", key=notice.key)
             await parts.ledger.write(partial(_set_aside, notice=notice))
+            await people.tell(
+                parts,
+                f"alert:{notice.id}:set_aside",
+                f"an alert (fingerprint {notice.fingerprint}, {notice.status}) could not be understood "
+                f"({type(error).__name__}) and was set aside: nothing is done about it",
+            )
     return len(waiting)
 
 

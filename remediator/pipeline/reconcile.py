@@ -26,7 +26,8 @@ from remediator.pipeline.subject import subject_of
 log = structlog.get_logger(__name__)
 
 SETTLED = 300.0
-"""Seconds that Alertmanager must have been up, and the last notice be old, before an absence counts."""
+"""Seconds, at full time scale, that Alertmanager must have been up, and the last notice be old, before an absence
+counts."""
 ABSENT_TWICE = 2
 SUSPENDABLE = frozenset(
     {
@@ -69,11 +70,12 @@ async def reconcile(parts: Parts) -> None:
     told = tuple(alert for alert in held if alert.starts_at <= now - parts.config.alertmanager.reconcile_every)
     recovered = await _take_in(parts, told)
     await _reopen(parts, tuple(alert for alert in told if alert.key not in recovered))
+    settled = parts.config.time_scale.interval(SETTLED)
     for incident in await parts.ledger.read(incidents.all_open):
         mine = [alert for alert in held if alert.fingerprint in incident.firing]
         if mine:
             await _silenced(parts, incident, all(alert.silenced_by for alert in mine))
-        elif incident.firing and now - status.up_since > SETTLED and now - incident.last_notice_at > SETTLED:
+        elif incident.firing and now - status.up_since > settled and now - incident.last_notice_at > settled:
             await _absent(parts, incident)
 
 

@@ -21,7 +21,7 @@ from remediator.ledger.engine import LedgerUnavailable, Tx
 from remediator.ledger.incidents import LeaseLost
 from remediator.ledger.leases import Fenced
 from remediator.model import Incident, Run
-from remediator.pipeline import hand, life, notice
+from remediator.pipeline import hand, life, notice, people
 from remediator.pipeline.parts import Parts
 
 log = structlog.get_logger(__name__)
@@ -141,11 +141,24 @@ class Scheduler:
             await life.advance(replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
         except LeaseLost:
             raise
-        except Exception:  # Whatever it was, the claim is given back first: else nobody could go on before it ends.
+        except Exception as error:  # Whatever it was, the claim is given back: else nobody could go on before it ends.
             await self._pause(claimed, PAUSE_AFTER_FAILURE)
+            if not isinstance(error, GraceError):
+                await self._tell_stuck(claimed, error)
             raise
         finally:
             self._held.discard(claimed.id)
+
+    async def _tell_stuck(self, claimed: Incident, error: Exception) -> None:
+        """Nobody looks after an incident that Grace itself stumbles over: people are told, once for each state."""
+        with suppress(LedgerUnavailable):  # Told at the next try; the failure itself is in the log.
+            await people.tell(
+                self._parts,
+                f"{claimed.id}:{claimed.state.value}:stuck",
+                f"{claimed.metric_id} on {claimed.resource} ({claimed.id}) cannot be worked on while it is "
+                f"{claimed.state.value} ({type(error).__name__}); tried again every {PAUSE_AFTER_FAILURE:.0f} s",
+                claimed,
+            )
 
     async def _pause(self, claimed: Incident, seconds: float) -> None:
         await self._give_back(lambda tx: incidents.give_back(tx, claimed, tx.now + seconds))
