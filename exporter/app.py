@@ -15,7 +15,7 @@ from aiohttp import web
 
 from catalog.fault import CatalogError
 from exporter.collectors import COLLECTORS
-from exporter.collectors.base import Collector, CollectorConfig, Setting
+from exporter.collectors.base import Collector, NamedConfig, Setting
 from exporter.collectors.events import EventsCollector
 from exporter.config import Loaded
 from exporter.exposition import Format
@@ -51,7 +51,7 @@ class Exporter:
     def __init__(self, load: Callable[[], Loaded], clock: Callable[[], float] = time.time) -> None:
         self._load = load
         self._clock = clock
-        self._configs: dict[str, tuple[CollectorConfig, Setting]] = {}
+        self._configs: dict[str, tuple[NamedConfig, Setting]] = {}
         self._reloading = asyncio.Lock()
         self.snapshot = Snapshot(clock, 0)
         self.reloads = Reloads()
@@ -113,7 +113,7 @@ class Exporter:
 async def serve(load: Callable[[], Loaded], listener: Listener, telemetry_path: str) -> None:
     """Collect and answer until SIGTERM or SIGINT; SIGHUP reloads.
 
-    Raises CatalogError when the first configuration is not accepted, ListenError when the address cannot be had.
+    Raises CatalogError when the first configuration is not accepted, ListenError when there is nothing to listen on.
     """
     # A scrape takes several turns of the loop, and waits for collecting threads before each: let them give way sooner.
     sys.setswitchinterval(TURN)
@@ -130,7 +130,7 @@ async def serve(load: Callable[[], Loaded], listener: Listener, telemetry_path: 
         await listener.start(runner)
         tasks.append(asyncio.create_task(_reload_whenever(asked, exporter), name="reload on SIGHUP"))
         tasks.append(asyncio.create_task(listener.follow(), name="follow the web configuration"))
-        log.info("listening", address=str(listener.address), probes=len(exporter.snapshot.states))
+        log.info("listening", address=",".join(map(str, listener.addresses)), probes=len(exporter.snapshot.states))
         await stop.wait()
     finally:
         for task in tasks:

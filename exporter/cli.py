@@ -14,13 +14,23 @@ from catalog.load import config_path
 from exporter import log
 from exporter.app import Exporter, serve
 from exporter.config import Loaded, load
-from exporter.listener import Address, Listener, ListenError
+from exporter.listener import Address, Listener, ListenError, bound, inherited
 
 
 @click.command()
 @click.option("--config", "config", type=click.Path(path_type=Path), help="grace.yml; else $GRACE_CONFIG, ./grace.yml.")
-@click.option("--web.listen-address", "listen_address", default="127.0.0.1:9781", show_default=True)
-@click.option("--web.telemetry-path", "telemetry_path", default="/metrics", show_default=True)
+@click.option(
+    "--web.listen-address",
+    "listen_addresses",
+    multiple=True,
+    default=["127.0.0.1:9781"],
+    show_default=True,
+    help="HOST:PORT, [V6]:PORT or :PORT; may be given several times.",
+)
+@click.option("--web.systemd-socket", "systemd_socket", is_flag=True, help="Listen on what systemd opened instead.")
+@click.option(
+    "--web.telemetry-path", "telemetry_path", default="/metrics", show_default=True, help="Where the metrics are."
+)
 @click.option(
     "--web.config.file",
     "web_config",
@@ -35,10 +45,12 @@ from exporter.listener import Address, Listener, ListenError
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
+    help="What is logged, on standard error.",
 )
 def exporter(
     config: Path | None,
-    listen_address: str,
+    listen_addresses: tuple[str, ...],
+    systemd_socket: bool,
     telemetry_path: str,
     web_config: Path | None,
     once: bool,
@@ -49,10 +61,10 @@ def exporter(
     log.configure(log_level)
     read = partial(load, config_path(config))
     try:
-        address = Address.parse(listen_address)
+        addresses = [Address.parse(each) for each in listen_addresses]
         if not telemetry_path.startswith("/"):
             raise ValueError("the telemetry path begins with /")
-        listener = Listener(address, web_config)
+        listener = Listener(inherited if systemd_socket else partial(bound, addresses), web_config)
         if check_config:
             click.echo(f"{len(read().exporter.collectors)} collectors, no fault")
         elif once:

@@ -44,6 +44,7 @@ AnyCollector = Annotated[
 
 class ExporterConfig(Frozen):
     collectors: tuple[AnyCollector, ...] = ()
+    """What measures; each kind has settings of its own."""
     max_series: int = Field(default=1000, ge=1, le=1_000_000)
     """Series of one name that one probe may give; more are dropped and counted."""
 

@@ -1,4 +1,4 @@
-"""The address that is listened on, and the web configuration behind it, read again whenever its files change."""
+"""The addresses that are listened on, and the web configuration behind them, read again whenever its files change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,19 @@ from exporter.web_config import Fingerprint, WebConfig, fingerprint, load_web_co
 
 log = structlog.get_logger(__name__)
 
+Sockets = Callable[[], list[socket.socket]]
+"""Opens what is listened on. Raises ListenError."""
+
 LOOK_EVERY = 1.0
 """Seconds between two looks at the files of the web configuration."""
 BACKLOG = 128
 
+FIRST_INHERITED = 3
+"""The file number of the first socket that systemd hands over."""
+
 
 class ListenError(Exception):
-    """The address cannot be listened on; says why."""
+    """There is nothing that can be listened on; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +54,16 @@ class Address:
         return cls(host.removeprefix("[").removesuffix("]"), int(port))
 
     def __str__(self) -> str:
-        return f"{self.host or '*'}:{self.port}"
+        host = self.host or "*"
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
 class Listener:
     """Sockets that stay open while what answers on them is replaced. `door` holds the configuration of the moment."""
 
-    def __init__(self, address: Address, file: Path | None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, sockets: Sockets, file: Path | None, clock: Callable[[], float] = time.time) -> None:
         """Reads the file, where there is one. Raises CatalogError."""
-        self.address = address
+        self._open = sockets
         self._file = file
         self._clock = clock
         self._files: tuple[Path, ...] = ()
@@ -70,12 +77,13 @@ class Listener:
     async def start(self, runner: web.BaseRunner) -> None:
         """Listen. Raises ListenError."""
         self._runner = runner
-        try:
-            self._sockets = await asyncio.to_thread(_bound, self.address)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise ListenError(f"cannot listen on {self.address}: {reason}") from error
+        self._sockets = await asyncio.to_thread(self._open)
         await self._answer()
+
+    @property
+    def addresses(self) -> Sequence[Address]:
+        """Where it listens, once it does."""
+        return [Address(*each.getsockname()[:2]) for each in self._sockets]
 
     async def follow(self) -> None:
         """Take every change of the web configuration's files, for ever. What is not usable changes nothing."""
@@ -122,6 +130,32 @@ class Listener:
             await site.start()
         for site in before:
             await site.stop()
+
+
+def bound(addresses: Sequence[Address]) -> list[socket.socket]:
+    """A socket for each address that each of these has. Raises ListenError; then none stays open."""
+    found: list[socket.socket] = []
+    for address in addresses:
+        try:
+            found += _bound(address)
+        except OSError as error:
+            for each in found:
+                each.close()
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise ListenError(f"cannot listen on {address}: {reason}") from error
+    return found
+
+
+def inherited(environment: Mapping[str, str] = os.environ) -> list[socket.socket]:
+    """The sockets that systemd opened for this process. Raises ListenError where there are none."""
+    count = environment.get("LISTEN_FDS", "")
+    if environment.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal() or not int(count):
+        raise ListenError("systemd hands no socket over: start it by a .socket unit, or leave --web.systemd-socket out")
+    found = [socket.socket(fileno=FIRST_INHERITED + number) for number in range(int(count))]
+    for each in found:
+        each.set_inheritable(False)
+        each.setblocking(False)
+    return found
 
 
 def _bound(address: Address) -> list[socket.socket]:

@@ -49,9 +49,9 @@ def _hidden_resources(families: Iterable[Family], most_series: int) -> frozenset
 
 def _sample_times(reading: Reading, at: float, hidden: Collection[str]) -> Family:
     samples = [
-        Sample((("metric_id", each.metric_id), ("resource", clean(each.resource))), reading.times.get(each, at))
+        Sample((("metric_id", each.metric_id), ("resource", resource)), reading.times.get(each, at))
         for each in sorted(reading.measured)
-        if each.resource not in hidden
+        if (resource := clean(each.resource)) not in hidden
     ]
     return family(SAMPLE_TIME, samples)
 

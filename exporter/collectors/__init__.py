@@ -1,4 +1,7 @@
-"""One file for each way of measuring, one row in `COLLECTORS`. A collector reads; it never changes what it measures."""
+"""One file for each way of measuring, one row in `COLLECTORS`. A collector reads; it never changes what it measures.
+
+What several have in common has a file too: `rows` (`sql`, `http`), `queues` (`redis`, `celery`), `json_endpoint`.
+"""
 
 from __future__ import annotations
 

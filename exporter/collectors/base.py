@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from pydantic import Field
 from catalog.document import Where
 from catalog.fault import did_you_mean, shown
 from catalog.model import Catalog, Frozen, Seconds
-from exporter.families import Reading, accumulates
+from exporter.families import Reading, accumulates, raw_series
 
 LEAST_PATIENCE = 3.0
 """Seconds: a value is never withdrawn, nor a collection given up, sooner than this."""
@@ -26,7 +26,7 @@ class CollectError(Exception):
     """A collection that failed, in words a person can act on. Never holds a secret."""
 
 
-class CollectorConfig(Frozen):
+class NamedConfig(Frozen):
     """What every collector's configuration begins with."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)
@@ -35,7 +35,13 @@ class CollectorConfig(Frozen):
     """Between collections; by default each metric's own, and the scrape interval for counters and histograms."""
     timeout: Seconds | None = Field(default=None, gt=0, le=300)
     """How long one collection may take; by default its interval, between 3 s and 10 s."""
+
+
+class CollectorConfig(NamedConfig):
+    """Of a collector whose probes all measure the same metrics; others name them for each query, queue or reading."""
+
     metric_ids: tuple[str, ...] = ()
+    """The metrics that it measures."""
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
         """What does not fit the catalog: where (below this collector) and what would be right."""
@@ -55,6 +61,23 @@ def unknown_metrics(metric_ids: Sequence[str], catalog: Catalog, where: Where) -
     for index, each in enumerate(metric_ids):
         if each not in catalog.metrics:
             yield (*where, index), f"unknown metric {shown(each)}{did_you_mean(each, known)}"
+
+
+def underived(
+    what: str, metric_ids: Sequence[str], series: Iterable[str], catalog: Catalog
+) -> Iterator[tuple[str, str]]:
+    """Each of the series that none of these metrics is derived from, and a fault that names `what` would fill it."""
+    metrics = [catalog.metrics[each] for each in metric_ids if each in catalog.metrics]
+    known = sorted(frozenset[str]().union(*map(raw_series, metrics)))
+    for name in series:
+        if metrics and name not in known:
+            hint = did_you_mean(name, known) or f"; they are derived from {', '.join(known)}"
+            yield name, f"no metric of this {what} is derived from {shown(name)}{hint}"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line of at most 200 characters."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +112,7 @@ class Setting:
         """Those of the metrics that are on."""
         return tuple(each for each in metric_ids if self.catalog.metrics[each].enabled)
 
-    def pace(self, metric_ids: Sequence[str], config: CollectorConfig) -> Pace:
+    def pace(self, metric_ids: Sequence[str], config: NamedConfig) -> Pace:
         """How often these metrics are measured together: as often as the most hurried of them needs."""
         metrics = [self.catalog.metrics[each] for each in metric_ids]
         needed = [metric.interval for metric in metrics]

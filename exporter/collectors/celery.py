@@ -8,98 +8,74 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 
 from catalog.document import Where
 from catalog.fault import shown
-from catalog.model import Catalog, Frozen
-from exporter.blocking import Blocking
-from exporter.collectors.base import CollectError, CollectorConfig, Probe, Setting, installed, unknown_metrics
-from exporter.collectors.redis import queue_faults
-from exporter.families import Measured, Reading, gauge, labels_of
+from catalog.model import Catalog
+from exporter.collectors.base import CollectError, NamedConfig, Setting, installed
+from exporter.collectors.queues import QueueCollector, QueueConfig, queues_faults
 from exporter.middleware.stamp import HEADER
 
 
-class CeleryQueueConfig(Frozen):
-    metric_ids: tuple[str, ...] = Field(min_length=1)
+class TaskQueueConfig(QueueConfig):
+    """One of Celery's queues."""
+
     queue: str = "celery"
-    resource: str = Field(min_length=1)
-    depth: str = "grace_executor_queue_depth"
-    """The series that takes the number of tasks."""
+    """Its name at the broker."""
     oldest: str | None = None
     """The series that takes when the oldest task was sent, where the broker is Redis."""
 
 
-class CeleryConfig(CollectorConfig):
+class CeleryConfig(NamedConfig):
     collector: Literal["celery"]
+    """Tasks that wait at Celery's broker."""
     broker: SecretStr
     """As Celery takes it: `redis://…`, `amqp://USER:${PASSWORD}@HOST//`."""
-    queues: tuple[CeleryQueueConfig, ...] = Field(min_length=1)
+    queues: tuple[TaskQueueConfig, ...] = Field(min_length=1)
+    """The queues."""
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
         if not installed("kombu"):
             yield ("collector",), "Celery is not installed: pip install 'grace[celery]'"
-        yield from unknown_metrics(self.metric_ids, catalog, ("metric_ids",))
-        for index, queue in enumerate(self.queues):
-            yield from queue_faults(queue.metric_ids, (queue.depth, queue.oldest), catalog, ("queues", index))
+        yield from queues_faults(self.queues, catalog)
 
 
-class CeleryCollector:
-    """One probe for each queue, each with a connection that is kept."""
+class CeleryCollector(QueueCollector):
+    """One probe for each queue."""
 
     def __init__(self, config: CeleryConfig, setting: Setting) -> None:
-        self._readers: list[TaskReader] = []
-        probes = []
-        for queue in config.queues:
-            on = setting.wanted(queue.metric_ids)
-            if on:
-                pace = setting.pace(on, config)
-                self._readers.append(reader := TaskReader(config, queue, on, pace.deadline))
-                probes.append(Probe(f"queue {queue.queue}", pace, Blocking(reader, config.name)))
-        self.probes: Sequence[Probe] = tuple(probes)
-
-    async def close(self) -> None:
-        for each in self._readers:
-            each.close()
+        super().__init__(config, config.queues, setting, partial(TaskQueue, config))
 
 
-class TaskReader:
-    """Reads one queue; blocks for `timeout` seconds at most in each conversation."""
+class TaskQueue:
+    """One queue, asked within `timeout` seconds."""
 
-    def __init__(
-        self, config: CeleryConfig, queue: CeleryQueueConfig, metric_ids: Sequence[str], timeout: float
-    ) -> None:
+    def __init__(self, config: CeleryConfig, queue: TaskQueueConfig, timeout: float) -> None:
+        self.name = f"queue {queue.queue}"
         self._broker = config.broker.get_secret_value()
         self._queue = queue
-        self._metric_ids = metric_ids
         self._timeout = timeout
         self._connection: Any = None
 
-    def __call__(self) -> Reading:
-        """Depth and age. Raises CollectError; its text holds no secret."""
+    def waiting(self) -> tuple[int, float | None]:
         try:
             if self._connection is None:
                 self._connection = self._connected()
             channel = self._connection.default_channel
-            depth, oldest = self._depth(channel), self._oldest(channel)
+            return self._depth(channel), self._oldest(channel)
         except CollectError:
             raise
         except Exception as error:
             # Every broker's library has errors of its own. Their words may hold the broker's URL: the kind says enough.
             self.close()
             raise CollectError(f"the broker cannot be asked ({type(error).__name__})") from error
-        labels = labels_of({"resource": self._queue.resource})
-        found = [gauge(self._queue.depth, labels, float(depth))]
-        if self._queue.oldest is not None:
-            found.append(gauge(self._queue.oldest, labels, oldest))
-        measured = frozenset(Measured(each, dict(labels)["resource"]) for each in self._metric_ids)
-        return Reading(tuple(each for each in found if each is not None), measured)
 
     def close(self) -> None:
-        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.release()

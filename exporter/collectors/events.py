@@ -47,6 +47,7 @@ class NotTaken(Exception):
 
 class EventsConfig(CollectorConfig):
     collector: Literal["events"]
+    """What services tell themselves, by `POST /api/v1/events`."""
     token_file: FilePath
     """Holds the token that senders show, at least 16 characters; a changed file counts at once."""
 

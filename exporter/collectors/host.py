@@ -36,7 +36,9 @@ class HostConfig(Frozen):
     """A tree of processes that stands for a host: what it uses, out of what it may."""
 
     resource: str = Field(min_length=1)
+    """What it is called in the catalog's series."""
     pidfile: FilePath
+    """Holds the process id of the tree's root."""
     cores: float = Field(gt=0)
     """CPU cores it may use; 0.5 is half of one."""
     memory_bytes: int = Field(gt=0)
@@ -47,15 +49,20 @@ class VolumeConfig(Frozen):
     """A filesystem, or with `quota_bytes` a folder that may hold so many bytes."""
 
     resource: str = Field(min_length=1)
+    """What it is called in the catalog's series."""
     path: FilePath
+    """A mount point, or any folder on it."""
     quota_bytes: int | None = Field(default=None, gt=0)
+    """Bytes that the files below `path` may hold together; without it the whole filesystem is meant."""
 
 
 class PsutilConfig(CollectorConfig):
     collector: Literal["psutil"]
+    """CPU, memory and volumes of this machine, or of process trees that stand for one."""
     hosts: tuple[HostConfig, ...] = ()
     """Without any: this machine, under its own name."""
     volumes: tuple[VolumeConfig, ...] = ()
+    """The volumes that are watched."""
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
         yield from super().faults(catalog)

@@ -6,64 +6,56 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from catalog.config import FilePath
 from catalog.document import Where
-from catalog.fault import did_you_mean, shown
-from catalog.model import Catalog, Frozen, Unit
-from exporter.collectors.base import CollectError, CollectorConfig, Probe, Setting, unknown_metrics
+from catalog.fault import shown
+from catalog.model import Catalog, Unit
+from exporter.collectors.base import CollectError, NamedConfig, Probe, Setting
 from exporter.collectors.json_endpoint import JsonEndpoint, url_faults
-from exporter.collectors.json_path import JsonPath
-from exporter.families import SERIES_NAME, Measured, Reading, Sample, family, labels_of, raw_series
+from exporter.collectors.json_path import JsonPath, WrittenPath
+from exporter.collectors.rows import MAX_ROWS, Rows, RowsConfig, rows_faults
+from exporter.families import Measured, Reading
 
 MAX_DOCUMENT = 4 * 1024 * 1024
 """Bytes of an answer."""
-MAX_ELEMENTS = 10_000
-"""Elements that `each` may mean; more are an error, as no metric has so many resources."""
 
 
-def _path(text: str) -> str:
-    JsonPath.parse(text)
-    return text
-
-
-Path = Annotated[str, AfterValidator(_path)]
-"""A JSONPath, as `json_path` understands it."""
-
-
-class ReadingConfig(Frozen):
+class ReadingConfig(RowsConfig):
     """Which numbers of the document are which series. null is no value, never 0."""
 
-    metric_ids: tuple[str, ...] = Field(min_length=1)
-    values: Mapping[str, Path] = Field(min_length=1)
+    values: Mapping[str, WrittenPath] = Field(min_length=1)
     """Path by series name; a name that ends with `_total` is a counter, with `_timestamp_seconds` may be ISO 8601."""
-    each: Path | None = None
+    each: WrittenPath | None = None
     """The elements that are looked at one by one; the other paths then begin at such an element."""
-    resource: str | None = None
-    """The resource of every value; or `resource_at`."""
-    resource_at: Path | None = None
-    labels: Mapping[str, Path] = Field(default_factory=dict)
+    resource_at: WrittenPath | None = None
+    """Where each element names its resource, instead of `resource`; one without is left out."""
+    labels: Mapping[str, WrittenPath] = Field(default_factory=dict)
     """Path by label name, where elements are told apart by more than their resource."""
     unit: Unit | None = None
     """What the numbers are told in, where it is not the base unit: ms, percent."""
 
 
-class HttpConfig(CollectorConfig):
+class HttpConfig(NamedConfig):
     collector: Literal["http"]
+    """Numbers of a JSON document that a URL answers."""
     url: str
+    """`http://…` or `https://…`; redirects are not followed."""
     readings: tuple[ReadingConfig, ...] = Field(min_length=1)
+    """What is read out of each answer."""
     token_file: FilePath | None = None
     """A bearer token, read again for every request; or `username` with `password_file`."""
     username: str = ""
+    """For basic authentication."""
     password_file: FilePath | None = None
+    """Holds the user's password; read again for every request."""
     ca_file: FilePath | None = None
     """Certificates that sign the server's; those of the machine where absent."""
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
-        yield from unknown_metrics(self.metric_ids, catalog, ("metric_ids",))
         yield from url_faults(self.url)
         if self.token_file and (self.username or self.password_file):
             yield ("token_file",), "a token, or a user with a password: not both"
@@ -74,18 +66,7 @@ class HttpConfig(CollectorConfig):
 
 
 def _faults(reading: ReadingConfig, catalog: Catalog, where: Where) -> Iterator[tuple[Where, str]]:
-    yield from unknown_metrics(reading.metric_ids, catalog, (*where, "metric_ids"))
-    if (reading.resource is None) == (reading.resource_at is None):
-        yield where, 'one of "resource" and "resource_at" is needed'
-    metrics = [catalog.metrics[each] for each in reading.metric_ids if each in catalog.metrics]
-    known = sorted(frozenset[str]().union(*map(raw_series, metrics)))
-    for name in reading.values:
-        if metrics and name not in known:
-            hint = did_you_mean(name, known) or f"; they are derived from {', '.join(known)}"
-            yield (*where, "values", name), f"no metric of this reading is derived from {shown(name)}{hint}"
-    for name in reading.labels:
-        if not SERIES_NAME.match(name) or name == "resource":
-            yield (*where, "labels", name), "this cannot be the name of a label here"
+    yield from rows_faults(reading, "reading", ("resource_at", reading.resource_at), catalog, where)
     single = {"resource_at": reading.resource_at} if reading.resource_at else {}
     for key, path in (*reading.values.items(), *reading.labels.items(), *single.items()):
         if JsonPath.parse(path).several:
@@ -124,25 +105,19 @@ class HttpCollector:
 def reading_of(document: Any, config: ReadingConfig, metric_ids: Sequence[str]) -> Reading:
     """What the document says. Raises CollectError where a place is missing or holds something that is no number."""
     elements = [document] if config.each is None else JsonPath.parse(config.each).find(document)
-    if len(elements) > MAX_ELEMENTS:
-        raise CollectError(f"{config.each} means more than {MAX_ELEMENTS} elements")
+    if len(elements) > MAX_ROWS:
+        raise CollectError(f"{config.each} means more than {MAX_ROWS} elements")
     paths = {name: JsonPath.parse(path) for name, path in config.values.items()}
     words = {name: JsonPath.parse(path) for name, path in config.labels.items()}
     resource_at = JsonPath.parse(config.resource_at) if config.resource_at else None
-    samples: dict[str, list[Sample]] = {name: [] for name in paths}
-    measured = {Measured(each, config.resource) for each in metric_ids if config.resource is not None}
+    found = Rows(paths, metric_ids, config.resource)
     for element in elements:
         resource = config.resource if resource_at is None else _word(element, resource_at)
-        if resource is None:
-            continue
-        named = {name: _word(element, path) or "" for name, path in words.items()}
-        labels = labels_of({**named, "resource": resource})
-        measured |= {Measured(each, dict(labels)["resource"]) for each in metric_ids}
-        for name, path in paths.items():
-            value = _number(_at(element, path), name, path, config.unit)
-            if value is not None:
-                samples[name].append(Sample(labels, value))
-    return Reading(tuple(family(name, found) for name, found in samples.items() if found), frozenset(measured))
+        if resource is not None:
+            labels = {name: _word(element, path) or "" for name, path in words.items()}
+            values = {name: _number(_at(element, path), name, path, config.unit) for name, path in paths.items()}
+            found.add(resource, labels, values)
+    return found.reading()
 
 
 def _at(element: Any, path: JsonPath) -> Any:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 _STEP = re.compile(
     r"""\.(?P<name>[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff-]*)
@@ -76,3 +78,12 @@ def _into(value: Any, step: Step) -> Iterator[Any]:
             yield value[step]
     elif isinstance(value, list) and -len(value) <= step < len(value):
         yield value[step]
+
+
+def _parsed(text: str) -> str:
+    JsonPath.parse(text)
+    return text
+
+
+WrittenPath = Annotated[str, AfterValidator(_parsed)]
+"""A path in a configuration: as it was written, which `JsonPath` parses."""

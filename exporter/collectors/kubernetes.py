@@ -35,7 +35,9 @@ _NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 
 class WorkloadConfig(Frozen):
     kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = "Deployment"
+    """What it is."""
     name: str = Field(pattern=_NAME)
+    """Its name in the cluster."""
     resource: str | None = Field(default=None, min_length=1)
     """What it is called in the catalog's series; its name where absent."""
 
@@ -46,11 +48,15 @@ class WorkloadConfig(Frozen):
 
 class KubernetesConfig(CollectorConfig):
     collector: Literal["kubernetes"]
+    """How many of a workload's wanted pods are ready."""
     namespace: str = Field(default="default", pattern=_NAME)
+    """Where the workloads are."""
     workloads: tuple[WorkloadConfig, ...] = Field(min_length=1)
+    """Each is measured by itself."""
     kubeconfig: FilePath | None = None
     """Else the service account of the pod that the exporter runs in."""
     context: str | None = None
+    """Of the kubeconfig; its current one where absent."""
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
         yield from super().faults(catalog)
@@ -88,8 +94,7 @@ class KubernetesCollector:
         path = f"/apis/apps/v1/namespaces/{self._config.namespace}/{plural}/{workload.name}"
         share = ready_share(await self._get(path), workload.kind)
         found = gauge(SERIES, labels_of({"resource": workload.known_as}), share)
-        measured = frozenset({Measured(READY, dict(labels_of({"resource": workload.known_as}))["resource"])})
-        return Reading(() if found is None else (found,), measured if found is not None else frozenset())
+        return Reading() if found is None else Reading((found,), frozenset({Measured(READY, workload.known_as)}))
 
     async def _get(self, path: str) -> Any:
         client = await self._connected()

@@ -59,13 +59,18 @@ class DirectoryConfig(Frozen):
     """One service's directory, and labels that tell its series from those of its siblings."""
 
     path: FilePath
+    """The workers' `PROMETHEUS_MULTIPROC_DIR`."""
     labels: Mapping[str, str] = Field(default_factory=dict)
+    """Added to every series; different for every directory."""
 
 
 class MultiprocessConfig(CollectorConfig):
     collector: Literal["multiprocess"]
+    """What web workers count through the middleware, or by prometheus-client itself."""
     resource: str = Field(min_length=1)
+    """What the service is called in the catalog's series."""
     directories: tuple[DirectoryConfig, ...] = Field(min_length=1)
+    """One for each group of workers."""
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
         yield from super().faults(catalog)

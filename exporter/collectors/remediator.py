@@ -24,9 +24,11 @@ MAX_ANSWER = 1024 * 1024
 
 class RemediatorConfig(CollectorConfig):
     collector: Literal["remediator"]
+    """The autonomy metrics, which Grace computes from its own ledger."""
     url: str = "http://127.0.0.1:9782/api/v1/status"
     """The remediator's status endpoint."""
     resource: str = "grace"
+    """What Grace is called in the catalog's series."""
     token_file: FilePath | None = None
     """A viewer's token, read again at every collection; a remediator on this machine's loopback asks for none."""
 

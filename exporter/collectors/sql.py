@@ -14,42 +14,42 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from catalog.config import FilePath
 from catalog.document import Where
 from catalog.fault import did_you_mean, shown
-from catalog.model import Catalog, Frozen, Seconds
+from catalog.model import Catalog, Seconds
 from exporter.blocking import COMPUTING, Blocking
-from exporter.collectors.base import CollectError, CollectorConfig, Probe, Setting, unknown_metrics
+from exporter.collectors.base import CollectError, NamedConfig, Probe, Setting
+from exporter.collectors.rows import MAX_ROWS, Rows, RowsConfig, rows_faults
 from exporter.collectors.sqlite import PREFIX, SqliteDatabase
-from exporter.families import SERIES_NAME, Measured, Reading, Sample, family, labels_of, raw_series
+from exporter.families import Reading
 
 # SQLAlchemy takes 20 MB and a third of a second: `database` is imported where a configuration names a server.
 
-MAX_ROWS = 10_000
-"""Rows of a query's answer that are read; more are an error, as no metric has so many resources."""
 
-
-class QueryConfig(Frozen):
+class QueryConfig(RowsConfig):
     """One query: which columns are which series. NULL, NaN and no row at all are no value, never 0."""
 
-    metric_ids: tuple[str, ...] = Field(min_length=1)
     sql: str = Field(min_length=1)
+    """A SELECT."""
     values: Mapping[str, str] = Field(min_length=1)
     """Column by series name; a name that ends with `_total` is a counter."""
-    resource: str | None = None
-    """The resource of every row; or `resource_column`."""
     resource_column: str | None = None
+    """The column that names each row's resource, instead of `resource`; a row without one is left out."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Column by label name, where rows are told apart by more than their resource."""
     parameters: Mapping[str, str | int | float | bool | None] = Field(default_factory=dict)
     """Values of the `:names` in the query."""
     interval: Seconds | None = Field(default=None, gt=0)
+    """Between collections, where it is not that of the others."""
 
 
-class SqlConfig(CollectorConfig):
+class SqlConfig(NamedConfig):
     collector: Literal["sql"]
+    """What queries of a database answer."""
     url: SecretStr
     """SQLAlchemy's: `sqlite:///PATH`, `postgresql://USER:${PASSWORD}@HOST/DB`, `mysql://…`, `mariadb://…`."""
     password_file: FilePath | None = None
     """Holds the password, instead of the URL; read again for every connection."""
     queries: tuple[QueryConfig, ...] = Field(min_length=1)
+    """Each is measured by itself."""
 
     @field_validator("url")
     @classmethod
@@ -67,21 +67,9 @@ class SqlConfig(CollectorConfig):
 
     def faults(self, catalog: Catalog) -> Iterator[tuple[Where, str]]:
         yield from self._missing_driver()
-        yield from unknown_metrics(self.metric_ids, catalog, ("metric_ids",))
         for index, query in enumerate(self.queries):
-            where: Where = ("queries", index)
-            yield from unknown_metrics(query.metric_ids, catalog, (*where, "metric_ids"))
-            if (query.resource is None) == (query.resource_column is None):
-                yield where, 'one of "resource" and "resource_column" is needed'
-            metrics = [catalog.metrics[each] for each in query.metric_ids if each in catalog.metrics]
-            known = sorted(frozenset[str]().union(*map(raw_series, metrics)))
-            for name in query.values:
-                if metrics and name not in known:
-                    hint = did_you_mean(name, known) or f"; they are derived from {', '.join(known)}"
-                    yield (*where, "values", name), f"no metric of this query is derived from {shown(name)}{hint}"
-            for name in query.labels:
-                if not SERIES_NAME.match(name) or name == "resource":
-                    yield (*where, "labels", name), "this cannot be the name of a label here"
+            other = ("resource_column", query.resource_column)
+            yield from rows_faults(query, "query", other, catalog, ("queries", index))
 
     def _missing_driver(self) -> Iterator[tuple[Where, str]]:
         if not self.url.get_secret_value().startswith(PREFIX):
@@ -144,25 +132,17 @@ class SqlCollector:
 
 def reading_of(rows: Sequence[Mapping[str, Any]], query: QueryConfig, metric_ids: Sequence[str]) -> Reading:
     """What the rows say. Raises CollectError when a column is missing or holds something that is not a number."""
-    samples: dict[str, list[Sample]] = {name: [] for name in query.values}
-    measured = {Measured(each, query.resource) for each in metric_ids if query.resource is not None}
+    found = Rows(query.values, metric_ids, query.resource)
     needed = {*query.values.values(), *query.labels.values(), *filter(None, [query.resource_column])}
     for row in rows:
         missing = sorted(needed - row.keys())
         if missing:
             raise CollectError(f"the query has no column {shown(missing[0])}{did_you_mean(missing[0], list(row))}")
         resource = query.resource if query.resource_column is None else row[query.resource_column]
-        if resource is None:
-            continue
-        labels = labels_of(
-            {**{name: _word(row[column]) for name, column in query.labels.items()}, "resource": resource}
-        )
-        measured |= {Measured(each, dict(labels)["resource"]) for each in metric_ids}
-        for name, column in query.values.items():
-            value = number(row[column], column)
-            if value is not None:
-                samples[name].append(Sample(labels, value))
-    return Reading(tuple(family(name, found) for name, found in samples.items() if found), frozenset(measured))
+        if resource is not None:
+            labels = {name: _word(row[column]) for name, column in query.labels.items()}
+            found.add(resource, labels, {name: number(row[column], column) for name, column in query.values.items()})
+    return found.reading()
 
 
 def _word(value: object) -> object:

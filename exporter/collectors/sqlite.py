@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from exporter.collectors.base import CollectError
+from exporter.collectors.base import CollectError, first_line
 
 PREFIX = "sqlite:///"
 STEPS = 10_000
@@ -37,7 +37,7 @@ class SqliteDatabase:
                 columns = [column[0] for column in cursor.description]
                 return [dict(zip(columns, row, strict=True)) for row in cursor.fetchmany(most)]
         except sqlite3.Error as error:
-            raise CollectError(str(error).splitlines()[0][:200] if str(error) else type(error).__name__) from error
+            raise CollectError(first_line(error)) from error
 
     def close(self) -> None:
         """Nothing is held."""

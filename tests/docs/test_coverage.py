@@ -15,6 +15,7 @@ from catalog.inventory import Inventory
 from catalog.load import load_catalog
 from catalog.policy import Policy
 from exporter.collectors import COLLECTORS
+from exporter.config import ExporterConfig
 from grace.main import main
 from remediator.drivers import DRIVERS
 from tests.docs.conftest import ROOT
@@ -31,7 +32,7 @@ def test_the_configuration_page_is_what_the_models_say() -> None:
     assert text("reference/configuration.md") == stack.reference.page(), "write it again: python -m stack.reference"
 
 
-@pytest.mark.parametrize("model", [GraceConfig, Policy, Inventory])
+@pytest.mark.parametrize("model", [GraceConfig, Policy, Inventory, ExporterConfig])
 def test_every_setting_says_what_it_means(model: type) -> None:
     rows = list(stack.reference.settings(model))
     assert len(rows) >= 10

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.integration.exporter.conftest import free_port, get
+
 MACHINE = """
 collectors:
   - name: machine
@@ -32,6 +34,31 @@ def test_a_port_in_use_is_one_clear_line(exporter: Any) -> None:
         found = exporter.run("--log.level", "error")
     assert found.returncode == 2
     assert found.stderr == f"grace exporter: cannot listen on 127.0.0.1:{exporter.port}: Address already in use\n"
+
+
+def test_several_addresses_are_listened_on(exporter: Any) -> None:
+    exporter.configure(MACHINE)
+    second = free_port()
+    exporter.start("--web.listen-address", f"127.0.0.1:{second}")
+    assert get(f"http://127.0.0.1:{second}/-/healthy")
+    assert f"address=127.0.0.1:{exporter.port},127.0.0.1:{second}" in exporter.log()
+
+
+def test_a_socket_that_systemd_opened_is_taken_over(exporter: Any) -> None:
+    exporter.configure(MACHINE)
+    found = exporter.run("--web.systemd-socket", "--log.level", "error")
+    assert (found.returncode, found.stderr.startswith("grace exporter: systemd hands no socket over")) == (2, True)
+    with socket.create_server(("127.0.0.1", 0)) as opened:
+        # As systemd does it: the socket is file 3, and the environment tells whose it is.
+        take = f'exec 3<&{opened.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"'
+        command = ["bash", "-c", take, *exporter.command("--web.systemd-socket")]
+        with subprocess.Popen(command, pass_fds=[opened.fileno()]) as process:
+            try:
+                port = opened.getsockname()[1]
+                assert get(f"http://127.0.0.1:{port}/-/healthy")
+                assert process.poll() is None
+            finally:
+                process.terminate()
 
 
 def test_a_wrong_configuration_is_refused_with_its_places(exporter: Any) -> None:

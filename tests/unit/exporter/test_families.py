@@ -8,7 +8,7 @@ from exporter.collectors.base import Setting
 from exporter.config import ExporterConfig, Loaded
 from exporter.exposition import Format
 from exporter.families import HELP, accumulates, raw_series, vocabulary_families
-from exporter.listener import Address, Listener
+from exporter.listener import Listener
 
 
 def test_every_raw_series_of_the_shipped_catalog_has_a_help_text(catalog: Catalog) -> None:
@@ -43,7 +43,7 @@ def tables() -> str:
 def exposed(catalog: Catalog) -> set[str]:
     """Every series that an exporter with no collectors exposes, by its type line."""
     exporter = Exporter(lambda: Loaded(ExporterConfig(), Setting(catalog, 15.0)))
-    listener = Listener(Address("127.0.0.1", 0), None)
+    listener = Listener(list, None)
     text = exporter.pages("/metrics", listener.reloads.families).own.tail(Format.TEXT).decode()
     return set(re.findall(r"^# TYPE (\S+)", text, re.M))
 

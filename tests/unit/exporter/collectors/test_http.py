@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from catalog.model import Catalog
 from exporter.collectors.base import CollectError, Setting
-from exporter.collectors.http import MAX_DOCUMENT, MAX_ELEMENTS, HttpCollector, HttpConfig
+from exporter.collectors.http import MAX_DOCUMENT, HttpCollector, HttpConfig
 from exporter.collectors.json_path import JsonPath
+from exporter.collectors.rows import MAX_ROWS
 from exporter.families import Measured, Reading
 
 DOCUMENT = {
@@ -161,7 +162,7 @@ async def test_another_answer_is_a_failure(endpoint: Endpoint, shop: Catalog, an
 
 
 async def test_too_many_elements_are_a_failure(endpoint: Endpoint, shop: Catalog) -> None:
-    endpoint.document = [{"name": str(number), "waiting": 1} for number in range(MAX_ELEMENTS + 1)]
+    endpoint.document = [{"name": str(number), "waiting": 1} for number in range(MAX_ROWS + 1)]
     every = {"each": "$[*]", "resource": None, "resource_at": "$.name", "values": {"orders_backlog": "$.waiting"}}
     with pytest.raises(CollectError, match="more than 10000 elements"):
         await collect(endpoint.config(every), shop)

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from catalog.model import Catalog
 from exporter.collectors.base import CollectError, Setting
-from exporter.collectors.sql import MAX_ROWS, SqlCollector, SqlConfig, number
+from exporter.collectors.rows import MAX_ROWS
+from exporter.collectors.sql import SqlCollector, SqlConfig, number
 from exporter.families import Kind, Measured, Reading
 
 DEPTH = "SELECT count(*) AS depth, min(enqueued_at) AS oldest FROM tasks WHERE started_at IS NULL"
