@@ -25,13 +25,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
 
 from remediator.audit.entry import GENESIS
 
 ORIGIN = "grace/audit"
 _ED25519 = b"\x01"
+_SIGNATURE = 4 + 64
+"""Bytes of a key id and the signature that follows it."""
 _NOTE = re.compile(
     r"(?P<body>(?P<origin>[^\n]+)\n(?P<size>0|[1-9][0-9]{0,15})\n(?P<head>[A-Za-z0-9+/]{43}=)\n)"
     r"\n(?P<signatures>(?:— [^ \n]+ [A-Za-z0-9+/]+=*\n)+)"
@@ -57,7 +59,7 @@ class PublicKey:
     @property
     def key_id(self) -> bytes:
         """4 bytes that a signature begins with."""
-        return hashlib.sha256(self.name.encode() + b"\n" + _ED25519 + self.key).digest()[:4]
+        return _key_id(self.name, self.key)
 
     def __str__(self) -> str:
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.key).decode()}"
@@ -136,18 +138,23 @@ class Note:
         return any(self._holds(key, name, blob) for name, blob in self.signatures)
 
     def _holds(self, key: PublicKey, name: str, blob: bytes) -> bool:
-        if name != key.name or blob[:4] != key.key_id:
+        if name != key.name or blob[:4] != key.key_id or len(blob) != _SIGNATURE:
             return False
         try:
-            _verifier(key.key).verify(blob[4:], self.text.split("\n\n", 1)[0].encode() + b"\n")
-        except InvalidSignature:
+            _verifier(key.key).verify(self.text.split("\n\n", 1)[0].encode() + b"\n", blob[4:])
+        except BadSignatureError:
             return False
         return True
 
 
 @lru_cache
-def _verifier(key: bytes) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(key)
+def _key_id(name: str, key: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + key).digest()[:4]
+
+
+@lru_cache
+def _verifier(key: bytes) -> VerifyKey:
+    return VerifyKey(key)
 
 
 def _decoded(text: str) -> bytes:
@@ -161,13 +168,13 @@ def _decoded(text: str) -> bytes:
 class Signer:
     """The private half, kept in a file of mode 0600."""
 
-    def __init__(self, key: Ed25519PrivateKey) -> None:
+    def __init__(self, key: SigningKey) -> None:
         self._key = key
-        self.public = PublicKey(ORIGIN, key.public_key().public_bytes_raw())
+        self.public = PublicKey(ORIGIN, bytes(key.verify_key))
 
     @classmethod
     def generate(cls) -> Signer:
-        return cls(Ed25519PrivateKey.generate())
+        return cls(SigningKey.generate())
 
     @classmethod
     def read(cls, path: Path) -> Signer:
@@ -177,13 +184,13 @@ class Signer:
             raise BadKey(f"{path} may be read by others (mode {mode:o}); run: chmod 600 {path}")
         try:
             raw = base64.b64decode(path.read_text(encoding="ascii").strip(), validate=True)
-            return cls(Ed25519PrivateKey.from_private_bytes(raw))
+            return cls(SigningKey(raw))
         except ValueError as error:
             raise BadKey(f"{path} holds no audit key (32 bytes in base64 are expected)") from error
 
     def write(self, path: Path) -> None:
         """Keep it in a new file of mode 0600. Raises FileExistsError rather than write over a key."""
-        raw = base64.b64encode(self._key.private_bytes_raw()) + b"\n"
+        raw = base64.b64encode(bytes(self._key)) + b"\n"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
@@ -193,7 +200,7 @@ class Signer:
     def sign(self, checkpoint: Checkpoint) -> str:
         """The checkpoint as a signed note."""
         body = checkpoint.body()
-        blob = base64.b64encode(self.public.key_id + self._key.sign(body.encode())).decode()
+        blob = base64.b64encode(self.public.key_id + self._key.sign(body.encode()).signature).decode()
         return f"{body}\n— {self.public.name} {blob}\n"
 
 

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pydantic_core import from_json
+
 from remediator.audit.checkpoint import BadKey, PublicKey
 from remediator.audit.verify import BrokenSource, Row
 
@@ -119,8 +121,9 @@ def _row(line: bytes) -> Row | None:
     if not shaped:
         return None
     try:
-        text = line[len(_OPEN) : -_TAIL].decode()
-        said = json.loads(text)
+        content = line[len(_OPEN) : -_TAIL]
+        text = content.decode()
+        said = from_json(content, allow_inf_nan=False)
         columns = (said["seq"], said["at"], said["kind"], said["incident_id"], said["run_id"], said["actor"])
         return (*columns, text, tail[len(_PREV) : prev_end].decode(), tail[hash_end - 64 : hash_end].decode())
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
+
+from remediator.audit.aside import Aside
 from remediator.audit.checkpoint import BadKey, BadNote, Note, PublicKey
 from remediator.audit.entry import GENESIS, PREFIX
 
@@ -22,7 +25,6 @@ ROTATED = "audit_key_rotated"
 """Kind of the entry that announces the next signing key: its body's `new` is a verifier key line."""
 
 _MOST_FAULTS = 20
-_decode = json.JSONDecoder().decode
 
 
 class BrokenSource(Exception):
@@ -82,14 +84,26 @@ def verify(
     keys: Sequence[PublicKey],
     progress: Callable[[int], None] | None = None,
     progress_every: int = 10_000,
+    *,
+    aside: int | None = None,
 ) -> Report:
     """The report on a log.
 
     `rows` in the order in which they stand; `notes` are the checkpoints, each with the line it stands on (read them
     *before* the rows, or a log that grows meanwhile looks shorter than they say); `keys` are the pinned ones: without
     any, signatures are not checked and the report says so. `progress` is called with the number of entries so far.
+    With `aside`, so many checkpoints or more have their signatures checked by a process of their own.
     """
     anchors = _Anchors(notes, keys)
+    if aside is None or not keys or len(anchors.waiting()) < aside:
+        return _verified(rows, anchors, progress, progress_every)
+    with Aside(anchors.waiting(), keys) as anchors.aside:
+        return _verified(rows, anchors, progress, progress_every)
+
+
+def _verified(
+    rows: Iterable[Row], anchors: _Anchors, progress: Callable[[int], None] | None, progress_every: int
+) -> Report:
     head, head_text, count = GENESIS, GENESIS.hex(), 0
     broken = anchors.meet(0, head)
     due = anchors.next_size(0)
@@ -101,8 +115,10 @@ def verify(
             break
         seq, at, kind, incident_id, run_id, actor, text, prev, stored = row
         try:
-            hashed = sha256(PREFIX + head + text.encode()).digest()
-            said = _decode(text)
+            content = text.encode()
+            hashed = sha256(PREFIX + head + content).digest()
+            # Reads what the standard decoder reads, four times faster; it is stricter where the two differ.
+            said = from_json(content, allow_inf_nan=False)
             right = (
                 hashed.hex() == stored
                 and prev == head_text
@@ -178,6 +194,8 @@ def _explain(row: Row, previous: Row | None, head: bytes, count: int) -> Fault:
     if said.keys() != columns.keys() | {"body"}:
         return Fault("its text is not an entry", seq)
     differ = [name for name, value in columns.items() if said[name] != value]
+    if not differ:
+        return Fault("its text is not canonical", seq)
     return Fault(f"column {', '.join(differ)} was changed: it does not say what the sealed entry says", seq)
 
 
@@ -221,6 +239,8 @@ class _Anchors:
         self._faults: list[Fault] = []
         self._notes: list[str] = []
         self._held = 0
+        self.aside: Aside | None = None
+        """Who checks signatures meanwhile."""
         self.anchored = 0
         """The last entry that a checkpoint which holds vouches for, and its hash."""
         self.head = GENESIS
@@ -257,6 +277,10 @@ class _Anchors:
         if len(self._faults) < _MOST_FAULTS:
             self._faults.append(Fault(why))
 
+    def waiting(self) -> list[Note]:
+        """The checkpoints that were not met yet, in the order in which they will be."""
+        return [note for size in sorted(self._by_size) for _, note in self._by_size[size]]
+
     def next_size(self, passed: int) -> int:
         """The next number of entries at which a checkpoint stands; -1 for none."""
         while self._sizes and self._sizes[-1] <= passed:
@@ -283,7 +307,9 @@ class _Anchors:
         return None
 
     def _trusted(self, line: int, note: Note) -> bool:
-        if not self._signatures_count or any(note.signed_by(key) for key in self._keys.values()):
+        if not self._signatures_count or (self.aside is not None and self.aside.signed(note)):
+            return True
+        if any(note.signed_by(key) for key in self._keys.values()):
             return True
         size = note.checkpoint.size
         self._fault(f"checkpoint at line {line} (entry {size}): not signed by the pinned key, or changed since")

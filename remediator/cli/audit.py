@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError
 from catalog.config import GraceConfig
 from catalog.fault import CatalogError
 from catalog.load import config_path, load_config
+from remediator.audit.aside import WORTH_IT
 from remediator.audit.checkpoint import BadKey, PublicKey, public_path, read_keys, read_notes
 from remediator.audit.export import ExportFile, NotAnExport, lines
 from remediator.audit.store import LedgerFile, Unreadable
@@ -149,7 +150,7 @@ def _verified_ledger(places: Places, pinned: str | None, checkpoints: Path | Non
         if not keys and (total or notes):
             raise CannotRead(f"there is no public key at {places.key}: pin your copy with --key")
         with _progress(total) as progress:
-            report = verify(ledger.rows(), notes, keys, progress)
+            report = verify(ledger.rows(), notes, keys, progress, aside=WORTH_IT)
         faults, remarks = list(report.faults), list(report.notes)
         damage = ledger.damage() if report.whole else None
         if damage:
@@ -169,7 +170,7 @@ def _verified_export(export: Path, places: Places, pinned: str | None, checkpoin
             remarks.append("no key is pinned: the export names its own, which proves only that it is consistent")
         notes = [*opened.notes, *(_notes(checkpoints) if checkpoints else ())]
         with _progress(None) as progress:
-            report = verify(opened.rows(), notes, keys, progress)
+            report = verify(opened.rows(), notes, keys, progress, aside=WORTH_IT)
     return _with(report, report.faults, [*report.notes, *remarks])
 
 

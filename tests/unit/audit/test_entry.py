@@ -12,6 +12,7 @@ import pytest
 import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic_core import from_json
 
 from catalog.model import Band, Tier
 from remediator.audit.canonical import canonical, plain
@@ -89,6 +90,9 @@ def test_no_body_of_a_stranger_fails_to_be_sealed(body):
     sealed = seal(GENESIS, entry(body=body))
     # As JavaScript reads it, where every number is a double.
     assert rfc8785.dumps(json.loads(sealed.text, parse_int=float)).decode() == sealed.text
+    # As the verifier reads it: the very same as the standard decoder.
+    said = from_json(sealed.text.encode(), allow_inf_nan=False)
+    assert repr(said) == repr(json.loads(sealed.text))
 
 
 numbers = st.one_of(
