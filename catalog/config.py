@@ -60,12 +60,14 @@ class AlertmanagerConfig(PeerCredentials):
 
 
 class NotifyChannel(Frozen):
-    """Where people are told: always the log; `file` appends JSON lines."""
+    """Where people are told: always the log; `file` appends JSON lines, `url_file` reaches chats, mail and pagers."""
 
     name: str
     """What the channel is called."""
     file: FilePath | None = None
     """JSON lines are appended to it."""
+    url_file: FilePath | None = None
+    """Holds Apprise URLs, one a line (`slack://…`, `mailtos://…`): they are secrets. Needs the extra `apprise`."""
 
 
 class AuthConfig(Frozen):

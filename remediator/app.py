@@ -32,8 +32,9 @@ from remediator.auth.requests import authentication, needs, open_to_all
 from remediator.auth.tokens import NameTaken, Role, first_tokens
 from remediator.clock import Clock, SystemClock
 from remediator.credentials import Credentials
-from remediator.drivers import DRIVERS, check_inventory
+from remediator.drivers import DRIVERS, check_inventory, open_driver
 from remediator.drivers.base import State, World
+from remediator.drivers.keyring import secrets_of
 from remediator.drivers.opened import OpenedDrivers
 from remediator.governance.ratchet import reload as reload_policy
 from remediator.ledger import leases, pages, retention, runs, settings
@@ -43,6 +44,7 @@ from remediator.ledger.tokens import LedgerTokens
 from remediator.metrics import Metrics
 from remediator.model import new_id
 from remediator.pipeline import act
+from remediator.pipeline.curve import curve
 from remediator.pipeline.decide import current_settings, settings_json
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.reconcile import reconcile_forever
@@ -140,7 +142,7 @@ async def running(
                 publish=stream.publish,
             )
             world = _world(parts, session)
-            drivers = OpenedDrivers(DRIVERS, lambda kind: DRIVERS[kind](world))
+            drivers = OpenedDrivers(DRIVERS, lambda kind: open_driver(kind, world))
             parts.drivers = drivers
             tokens = LedgerTokens(ledger)
             await _first_tokens(config, ledger, tokens)
@@ -293,6 +295,8 @@ def _world(parts: Parts, session: aiohttp.ClientSession) -> World:
         govern=govern,
         governance=governance,
         story=story,
+        curve=lambda incident_id: curve(parts, incident_id),
+        secrets=lambda: secrets_of(parts.config, parts.inventory),
     )
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from catalog.inventory import Inventory
 from catalog.model import Catalog
 from remediator.drivers.check import faults, gaps
+from remediator.drivers.discreet import open_driver
 from remediator.drivers.table import DRIVERS, builtin_driver
 
-__all__ = ["DRIVERS", "builtin_driver", "capability_gaps", "check_inventory"]
+__all__ = ["DRIVERS", "builtin_driver", "capability_gaps", "check_inventory", "open_driver"]
 
 
 def check_inventory(inventory: Inventory, catalog: Catalog) -> list[str]:

@@ -9,7 +9,7 @@ States are JSON-able mappings (they are journaled, audited and shown to people):
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from catalog.inventory import Target
 from catalog.model import Verb
 from remediator.clock import Clock
+from remediator.drivers.redactor import Redactor
 
 State = Mapping[str, Any]
 
@@ -59,6 +60,15 @@ class World:
     """Governance settings now."""
     story: Callable[[str], Awaitable[State]] | None = None
     """Everything known of an incident (`postmortem` driver only): incident, runs, steps, audit entries, snapshots."""
+    curve: Callable[[str], Awaitable[State]] | None = None
+    """How an incident's metric went (`postmortem` driver only): `title`, `unit`, `points` ([epoch seconds, value in
+    that unit], oldest first) and `thresholds` (`band`, `value`); empty where nobody knows. Raises as drivers do."""
+    secrets: Callable[[], Collection[str]] = tuple
+    """Every secret that Grace was given, as it is now; never to be shown."""
+
+    def redactor(self) -> Redactor:
+        """Hides the secrets in whatever others said, before any of it is kept."""
+        return Redactor(self.secrets())
 
 
 class Driver(Protocol):

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Collection
 from importlib.util import find_spec
 
 from catalog.inventory import Target
-from remediator.drivers import DRIVERS, capability_gaps, check_inventory
+from remediator.drivers import DRIVERS, capability_gaps, check_inventory, open_driver
 from remediator.drivers.base import Driver, StepContext, World
+from remediator.drivers.keyring import secrets_of
 from remediator.drivers.table import EXTRAS
 from remediator.errors import GraceError, Refused
 from stack.doctor.setup import TIMEOUT, Finding, Setup, wrong
@@ -42,11 +43,16 @@ def _run_by(setup: Setup, names: Collection[str]) -> list[Target]:
 
 async def targets(setup: Setup) -> AsyncIterator[Finding]:
     """Every target answers its driver."""
-    world = World(clock=setup.clock, http=setup.http, data_dir=setup.config.data_dir)
+    world = World(
+        clock=setup.clock,
+        http=setup.http,
+        data_dir=setup.config.data_dir,
+        secrets=lambda: secrets_of(setup.config, setup.inventory),
+    )
     for target in setup.inventory.targets.values():
-        if (kind := DRIVERS.get(target.driver)) is None:
+        if target.driver not in DRIVERS:
             continue  # the check of the drivers says so
-        driver = kind(world)
+        driver = open_driver(target.driver, world)
         try:
             problem = await _unreachable(driver, target, setup.clock.now())
         finally:

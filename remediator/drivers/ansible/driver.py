@@ -17,6 +17,7 @@ from remediator.drivers.limiting import lowered
 from remediator.drivers.scaling import grown, stages
 from remediator.errors import Permanent, Refused
 
+_LONGEST_WORD = 200
 _OPPOSITE = {Verb.PAUSE: Verb.RESUME, Verb.RESUME: Verb.PAUSE}
 
 
@@ -27,6 +28,7 @@ class AnsibleDriver:
 
     def __init__(self, world: World) -> None:
         self._folder = world.data_dir / "ansible"
+        self._redactor = world.redactor
 
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
         return {"value": await self._read(target, _play(target, verb))}
@@ -91,7 +93,7 @@ class AnsibleDriver:
         return _plain(play.read, told.value)
 
     def _runner(self, target: Target) -> Runner:
-        return Runner(AnsibleConfig.model_validate(target.config), self._folder / target.name)
+        return Runner(AnsibleConfig.model_validate(target.config), self._folder / target.name, self._redactor)
 
 
 def _play(target: Target, verb: Verb) -> Play:
@@ -114,7 +116,9 @@ def _plain(file: str, value: object) -> int | float | str:
             return kind(value)
         except ValueError:
             continue
-    return value[:200]
+    if len(value) > _LONGEST_WORD:
+        raise Permanent(f"{file} tells {len(value)} characters, which is no value: at most {_LONGEST_WORD}")
+    return value
 
 
 def _number(target: Target, value: int | float | str) -> int | float:

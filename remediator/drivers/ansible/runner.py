@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,6 +18,7 @@ from typing import Any
 
 from remediator.drivers.ansible.settings import AnsibleConfig
 from remediator.drivers.command.job import Job, Limits
+from remediator.drivers.redactor import Redactor
 from remediator.errors import Permanent, Refused, Transient
 
 _INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ")
@@ -41,9 +42,10 @@ class Told:
 class Runner:
     """Runs playbooks of one target, one at a time: also those of an attempt that was cut off are waited for."""
 
-    def __init__(self, config: AnsibleConfig, place: Path) -> None:
+    def __init__(self, config: AnsibleConfig, place: Path, redactor: Callable[[], Redactor]) -> None:
         self._config = config
         self._place = place
+        self._redactor = redactor
 
     async def run(self, file: str, *, check: bool, variables: Mapping[str, Any], timeout: float) -> Told:
         """Run it to its end. Raises Refused, Transient (a host cannot be reached) or Permanent (a task failed)."""
@@ -63,6 +65,7 @@ class Runner:
                 output_limit=_OUTPUT_LIMIT,
                 user=None,
                 limits=Limits(),
+                redactor=self._redactor,
             )
             try:
                 code = await job.run(log, lock)

@@ -119,9 +119,7 @@ def processes(node: str, stats: object) -> list[int]:
         raise Permanent(f"{node} answered no statistics of its pool")
     kind = str(pool.get("implementation", ""))
     if "prefork" not in kind:
-        raise Refused(
-            f"{node} runs {kind[:80] or 'an unknown pool'}: only prefork pools are resized", reason="wrong_pool"
-        )
+        raise Refused(f"{node} runs {kind or 'an unknown pool'}: only prefork pools are resized", reason="wrong_pool")
     pids = pool.get("processes")
     if not isinstance(pids, list) or not all(isinstance(pid, int) and pid > 0 for pid in pids):
         raise Permanent(f"{node} answered no list of its processes")

@@ -18,9 +18,9 @@ def per_minute(text: str) -> float:
     try:
         rate = float(number) * _PER_MINUTE[unit]
     except (ValueError, KeyError) as error:
-        raise Permanent(f"a worker tells the rate {text[:40]!r}, which is none") from error
+        raise Permanent(f"a worker tells the rate {text!r}, which is none") from error
     if not math.isfinite(rate) or rate < 0:
-        raise Permanent(f"a worker tells the rate {text[:40]!r}, which is none")
+        raise Permanent(f"a worker tells the rate {text!r}, which is none")
     return rate or math.inf
 
 

@@ -53,7 +53,7 @@ class Remote:
         if isinstance(answer, dict) and "ok" in answer:
             return None
         if isinstance(answer, dict) and "error" in answer:
-            return str(answer["error"])[:200]
+            return str(answer["error"])
         raise Permanent(f"{node} answered {command!r} with something that is neither ok nor an error")
 
     def close(self) -> None:
@@ -113,10 +113,7 @@ class Remote:
             raise Permanent(f"the password file {file} cannot be read: {error.strerror}") from error
 
     def _translated(self, error: Exception) -> GraceError:
-        said = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
-        password = self._password()
-        if password:
-            said = said.replace(password, "…")
+        said = str(error) or type(error).__name__
         if isinstance(error, PermissionError) or any(word in said.lower() for word in _FORBIDDEN):
             return Refused(f"the broker does not allow it: {said}", reason="permission")
         if isinstance(error, OSError) or type(error).__name__ in (

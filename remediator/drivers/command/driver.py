@@ -33,7 +33,7 @@ class CommandConfig(Frozen):
     """Absolute; the reports' folder where absent."""
     suffix: Annotated[str, StringConstraints(pattern=r"^\.[A-Za-z0-9]{1,10}$")] = ".md"
     """Ending of the report's name."""
-    output_limit: int = Field(default=1024 * 1024, ge=0)
+    output_limit: int = Field(default=1024 * 1024, ge=0, le=64 * 1024 * 1024)
     """Bytes of output that are kept."""
     user: str | None = None
     """Run as this user (needs root)."""
@@ -65,6 +65,7 @@ class CommandDriver:
 
     def __init__(self, world: World) -> None:
         self._clock = world.clock
+        self._redactor = world.redactor
 
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
         return _report(target, context).as_state()
@@ -113,24 +114,36 @@ class CommandDriver:
             output_limit=config.output_limit,
             user=config.user,
             limits=config.limits,
+            redactor=self._redactor,
         )
         try:
             code = await job.run(report.log, marker)
         except TimeoutError as error:
-            report.fail()
+            report.fail(self._redactor().output)
             raise Permanent(
                 f"{job.argv[0]} did not end within {timeout:g} s and was killed; see {report.log}"
             ) from error
         except (asyncio.CancelledError, Permanent, Refused):
-            report.fail()
+            report.fail(self._redactor().output)
             raise
         if code != 0:
-            report.fail()
+            report.fail(self._redactor().output)
             raise Permanent(f"{job.argv[0]} {_how(code)}; see {report.log}")
         if report.size() == 0:
-            report.fail()
+            report.fail(self._redactor().output)
             raise Permanent(f"{job.argv[0]} ended well but left no report at {report.path}; see {report.log}")
+        await asyncio.to_thread(self._hide_secrets, report)
         report.succeed()
+
+    def _hide_secrets(self, report: Report) -> None:
+        """In what the job wrote, as in what it printed."""
+        try:
+            report.rewrite(self._redactor().output)
+        except ValueError as error:
+            report.fail(self._redactor().output)
+            raise Permanent(f"{report.path}: {error}; write less, and the rest elsewhere") from error
+        except OSError as error:
+            raise Transient(f"{report.path} cannot be read or written: {error.strerror}") from error
 
     def reached(self, verb: Verb, desired: State, observed: State) -> bool:
         return bool(observed["report"] == desired["report"] and observed["bytes"] > 0)

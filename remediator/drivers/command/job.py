@@ -6,7 +6,7 @@ import asyncio
 import os
 import resource
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,11 @@ from pathlib import Path
 from pydantic import Field
 
 from catalog.model import Frozen
+from remediator.drivers.redactor import LOOKAHEAD, Redactor
 from remediator.errors import Permanent, Refused
 
 # Seconds that the group has to end by itself, and the output to be read to its end.
 _GRACE = 2.0
-_CUT = b"\n[cut here: the job printed more]\n"
 
 
 class Limits(Frozen):
@@ -54,11 +54,14 @@ class Job:
     """Bytes of standard output and error, together, that are kept."""
     user: str | None
     limits: Limits
+    redactor: Callable[[], Redactor]
+    """Hides the secrets known at this moment: asked before the job and after it, for one may be replaced meanwhile."""
 
     async def run(self, log: Path, keep_open: int) -> int:
         """The exit code (negative: killed by that signal). `keep_open` is a descriptor that the job inherits.
 
-        On timeout and cancellation the whole group is killed. Raises Refused or Permanent where it cannot be started.
+        On timeout and cancellation the whole group is killed. What it printed is in the log when it has ended, without
+        the secrets in it. Raises Refused or Permanent where it cannot be started.
         """
         # A pipe of our own: asyncio's would make the end of the process wait for whoever inherited its output.
         read_end, write_end = os.pipe()
@@ -69,7 +72,11 @@ class Job:
             raise
         finally:
             os.close(write_end)
-        output = asyncio.create_task(_keep(read_end, log, self.output_limit), name=f"output of {self.argv[0]}")
+        said = bytearray()
+        before = self.redactor()
+        output = asyncio.create_task(
+            _listen(read_end, said, self.output_limit + LOOKAHEAD), name=f"output of {self.argv[0]}"
+        )
         try:
             with suppress(ProcessLookupError):
                 self.limits.apply(process.pid)
@@ -78,6 +85,13 @@ class Job:
         finally:
             await _kill_group(process)
             await _finished(output)
+            await asyncio.to_thread(self._keep, log, bytes(said), before)
+
+    def _keep(self, log: Path, said: bytes, before: Redactor) -> None:
+        shown = before.together(self.redactor()).kept(said, self.output_limit)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(shown)
 
     async def _start(self, output: int, keep_open: int) -> asyncio.subprocess.Process:
         try:
@@ -99,22 +113,15 @@ class Job:
             raise Permanent(f"{self.argv[0]} cannot be run: {error}") from error
 
 
-async def _keep(read_end: int, log: Path, limit: int) -> None:
-    """Copy the output to the log; beyond the limit it is read and dropped, so that the job never blocks."""
+async def _listen(read_end: int, said: bytearray, limit: int) -> None:
+    """Take the output; beyond the limit it is read and dropped, so that the job never blocks."""
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", buffering=0)
     )
     try:
-        kept = 0
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            while part := await reader.read(65536):
-                if kept < limit:
-                    file.write(part[: limit - kept])
-                    if kept + len(part) > limit:
-                        file.write(_CUT)
-                kept += len(part)
+        while part := await reader.read(65536):
+            said += part[: limit - len(said)]
     finally:
         transport.close()
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from remediator.errors import Permanent
 
+_LARGEST = 64 * 1024 * 1024
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
 
 
@@ -75,6 +76,23 @@ class Report:
             return None
         return marker
 
+    def rewrite(self, change: Callable[[bytes], bytes]) -> None:
+        """Replace its content, whole or not at all; untouched where nothing changes. Raises ValueError above 64 MiB."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise ValueError(f"a report has {_LARGEST} bytes at most")
+        if (changed := change(content)) == content:
+            return
+        draft = self._beside(".draft")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(changed)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.path)
+
     def succeed(self) -> None:
         """From now on the report counts, also after a power cut."""
         descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -89,8 +107,12 @@ class Report:
         finally:
             os.close(folder)
 
-    def fail(self) -> None:
-        """Set aside what the job left; another attempt may begin."""
+    def fail(self, hide: Callable[[bytes], bytes]) -> None:
+        """Set aside what the job left, changed by `hide`; what cannot be changed goes. Another attempt may begin."""
         if self.path.exists():
-            self.path.replace(self.failed)
+            try:
+                self.rewrite(hide)
+                self.path.replace(self.failed)
+            except (OSError, ValueError):
+                self.path.unlink()
         self.marker.unlink(missing_ok=True)

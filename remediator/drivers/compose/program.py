@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remediator.drivers.command.job import Job, Limits
+from remediator.drivers.redactor import Redactor
 from remediator.errors import Permanent, Refused, Transient
 
 _INHERITED = ("PATH", "HOME", "LANG", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -62,6 +63,7 @@ class Compose:
             output_limit=_OUTPUT_LIMIT,
             user=None,
             limits=Limits(),
+            redactor=Redactor,  # this is read, and not kept: what is told of it is redacted as any error is
         )
         nothing = os.open(os.devnull, os.O_RDONLY)
         with tempfile.TemporaryDirectory(prefix="grace-compose-") as folder:
@@ -74,7 +76,7 @@ class Compose:
                 os.close(nothing)
             said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         if code != 0:
-            last = " ".join((said.strip().splitlines() or ["it said nothing"])[-1].split())[:200]
+            last = " ".join((said.strip().splitlines() or ["it said nothing"])[-1].split())
             if "permission denied" in said.lower():
                 raise Refused(f"compose may not do it: {last}", reason="permission")
             raise Permanent(f"compose ended with exit code {code}: {last}")

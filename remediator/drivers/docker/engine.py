@@ -136,7 +136,7 @@ class Engine:
 
 
 def _translated(what: str, status: int, message: object) -> GraceError:
-    said = f"the engine refused {what!r} ({status}): {' '.join(str(message).split())[:200]}"
+    said = f"the engine refused {what!r} ({status}): {' '.join(str(message).split())}"
     if status in _DENIED:
         return Refused(said, reason="permission")
     if status == 404:

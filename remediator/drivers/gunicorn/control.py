@@ -72,7 +72,7 @@ class Control:
         except ValueError as error:
             raise Permanent(f"gunicorn's control socket {self._socket} answered something that is no JSON") from error
         if not isinstance(answer, dict) or answer.get("status") != "ok" or not isinstance(answer.get("data"), dict):
-            said = str(answer.get("error", "") if isinstance(answer, dict) else "")[:200]
+            said = str(answer.get("error", "") if isinstance(answer, dict) else "")
             raise Permanent(
                 f"gunicorn's control socket {self._socket} refused {command!r}: {said or 'no reason given'}"
             )

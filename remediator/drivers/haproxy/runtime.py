@@ -111,5 +111,5 @@ def _server(row: Mapping[str, str]) -> Server:
 
 
 def _brief(answer: str) -> str:
-    line = " ".join(answer.split())[:200]
+    line = " ".join(answer.split())
     return line or "no answer"

@@ -18,6 +18,7 @@ from remediator.drivers.command.report import Report
 from remediator.drivers.http.service import Service, Unsure
 from remediator.drivers.http.settings import HttpConfig, Number, Pause, Restart, Run, Throttle
 from remediator.drivers.limiting import lowered
+from remediator.drivers.redactor import Redactor
 from remediator.drivers.scaling import grown, stages
 from remediator.errors import GraceError, Permanent, Refused, Transient
 
@@ -64,7 +65,7 @@ class HttpDriver:
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
         setting, service = _setting(target, verb), self._service(target, verb, context)
         if isinstance(setting, Run):
-            await _run(setting, service, desired, context)
+            await _run(setting, service, desired, context, self._world.redactor())
             return
         if self.reached(verb, desired, await self.observe(target, verb, context)):
             return
@@ -119,7 +120,7 @@ class HttpDriver:
         return Service(self._world.http, config, timeout, context.key)
 
 
-async def _run(setting: Run, service: Service, desired: State, context: StepContext) -> None:
+async def _run(setting: Run, service: Service, desired: State, context: StepContext, redactor: Redactor) -> None:
     report = Report(Path(desired["report"]))
     if report != _report(setting, context):
         raise Permanent(f"the report {desired['report']} is not this step's")
@@ -137,24 +138,24 @@ async def _run(setting: Run, service: Service, desired: State, context: StepCont
     if marker is None:
         raise Transient("another attempt of this job is still being answered")
     try:
-        await _ask_for(report, setting, service)
+        await _ask_for(report, setting, service, redactor)
     except Unsure:
         raise  # what was sent is remembered
     except GraceError:
-        report.fail()
+        report.fail(redactor.output)
         raise
     finally:
         os.close(marker)
 
 
-async def _ask_for(report: Report, setting: Run, service: Service) -> None:
+async def _ask_for(report: Report, setting: Run, service: Service, redactor: Redactor) -> None:
     answer = await service.write(setting.write)
     if not answer.strip():
         raise Permanent("the job was accepted but its answer is empty: that is no report")
     try:
         descriptor = os.open(report.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(answer)
+            file.write(redactor.output(answer))
         report.succeed()
     except OSError as error:
         raise Permanent(f"the report cannot be written to {report.path}: {error.strerror}") from error
@@ -189,7 +190,7 @@ def _switched(name: str, setting: Pause, verb: Verb, now: Any) -> Any:
 
 def _number(name: str, read: Any) -> float:
     if isinstance(read, bool) or not isinstance(read, int | float) or not math.isfinite(read) or abs(read) > 1e15:
-        raise Permanent(f"{name} answered {str(read)[:50]!r}, which is no number")
+        raise Permanent(f"{name} answered {str(read)!r}, which is no number")
     return read
 
 
@@ -197,7 +198,7 @@ def _word(name: str, setting: Pause, read: Any) -> Any:
     for word in (setting.paused, setting.running):
         if _same(word, read):
             return word
-    raise Permanent(f"{name} reads {str(read)[:50]!r}, neither {setting.paused!r} nor {setting.running!r}")
+    raise Permanent(f"{name} reads {str(read)!r}, neither {setting.paused!r} nor {setting.running!r}")
 
 
 def _moment(name: str, read: Any) -> float:
@@ -206,9 +207,9 @@ def _moment(name: str, read: Any) -> float:
         try:
             moment = datetime.fromisoformat(read)
         except ValueError as error:
-            raise Permanent(f"{name} answered {read[:50]!r}, which is no time") from error
+            raise Permanent(f"{name} answered {read!r}, which is no time") from error
         if moment.tzinfo is None:
-            raise Permanent(f"{name} answered {read[:50]!r}, a time without its zone")
+            raise Permanent(f"{name} answered {read!r}, a time without its zone")
         return moment.timestamp()
     return float(_number(name, read))
 

@@ -13,6 +13,7 @@ import aiohttp
 from remediator.errors import GraceError, Permanent, Refused, Transient
 
 _ANSWER_LIMIT = 16 * 1024 * 1024
+_STATUS_LIMIT = 64 * 1024
 _PAGE = 250
 _MERGE = "application/merge-patch+json"
 
@@ -131,13 +132,14 @@ async def _read(answer: aiohttp.ClientResponse, path: str) -> bytes:
 
 
 def _message(said: bytes) -> str:
-    """What a Status object says, on one line."""
+    """What a Status object says, on one line. Whoever answers with something else is not the cluster."""
+    if len(said) > _STATUS_LIMIT:
+        return "it said too much"
     try:
-        status = json.loads(said)
-        message = str(status["message"])
-    except (ValueError, KeyError, TypeError):
-        message = said[:200].decode("utf-8", "replace")
-    return " ".join(message.split())[:200]
+        message = str(json.loads(said)["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "it gave no reason"
+    return " ".join(message.split())
 
 
 def _refusal(status: int, retry_after: str | None, message: str, method: str, path: str) -> GraceError:

@@ -15,17 +15,22 @@ from catalog.inventory import Target
 from catalog.model import Frozen, Verb
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.notify.book import Book
-from remediator.errors import Refused, Transient
+from remediator.drivers.notify.courier import Courier
+from remediator.errors import GraceError, Refused, Transient
 
 _LONGEST = 4000
+_SEND_WITHIN = 20.0
 _log = structlog.get_logger("grace.notify")
 
 
 class Channel(Frozen):
-    """A further file beside `notifications.log`."""
+    """A further way to people beside `notifications.log`: a file, addresses, or both."""
 
     name: str = Field(min_length=1)
-    file: Path
+    file: Path | None = None
+    """JSON lines are appended to it."""
+    url_file: Path | None = None
+    """Holds Apprise URLs, one a line."""
 
 
 class NotifyConfig(Frozen):
@@ -39,11 +44,22 @@ class NotifyDriver:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._log = Book(world.data_dir / "notifications.log")
+        self._sent = Book(world.data_dir / "notifications.sent")
 
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
-        books = self._books(target)
-        found = await asyncio.to_thread(lambda: [name for name, book in books.items() if book.holds(context.key)])
-        return {"told": found}
+        channels = _channels(target)
+        return {"told": await asyncio.to_thread(self._told, channels, context.key)}
+
+    def _told(self, channels: Mapping[str, Channel], key: str) -> list[str]:
+        """The names of those that were told already."""
+        own = ["log"] if self._log.holds(key) else []
+        return own + [name for name, channel in channels.items() if self._was_told(channel, key)]
+
+    def _was_told(self, channel: Channel, key: str) -> bool:
+        return (channel.file is None or Book(channel.file).holds(key)) and (
+            channel.url_file is None or self._sent.holds(_sent_key(channel.name, key))
+        )
 
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext
@@ -53,7 +69,8 @@ class NotifyDriver:
             or str(args.get("message", ""))
             or f"{context.playbook_id}: {context.resource or target.name} wants a look"
         )
-        return {"told": list(self._books(target)), "message": _plain(message)}
+        # Before it is shortened: half a secret is not known any more.
+        return {"told": ["log", *_channels(target)], "message": _plain(self._world.redactor().text(message))}
 
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
         now = datetime.fromtimestamp(self._world.clock.now(), UTC)
@@ -65,19 +82,53 @@ class NotifyDriver:
             "playbook_id": context.playbook_id,
             "resource": context.resource,
         }
-        books = self._books(target)
-        fresh = False
-        for name in desired["told"]:
-            if name not in books:
-                raise Refused(f"there is no channel {name!r} any more", reason="unknown_channel")
-            try:
-                fresh |= await asyncio.to_thread(books[name].append, context.key, line)
-            except PermissionError as error:
-                raise Refused(f"may not write channel {name}: {error.strerror}", reason="permission") from error
-            except OSError as error:
-                raise Transient(f"channel {name} cannot be written: {error.strerror}") from error
-        if fresh:
+        channels = _channels(target)
+        if unknown := [name for name in desired["told"] if name != "log" and name not in channels]:
+            raise Refused(f"there is no channel {unknown[0]!r} any more", reason="unknown_channel")
+        if await self._append("log", self._log, context.key, line):
             _log.info("notification", key=context.key, **line)
+        failures: list[GraceError] = []
+        for name in desired["told"]:
+            if name in channels:
+                try:
+                    await self._tell(channels[name], context.key, line)
+                except GraceError as error:
+                    failures.append(error)  # the others are told all the same
+        if failures:
+            raise next((error for error in failures if isinstance(error, Transient)), failures[0])
+
+    async def _tell(self, channel: Channel, key: str, line: Mapping[str, Any]) -> None:
+        if channel.file is not None:
+            await self._append(channel.name, Book(channel.file), key, line)
+        if channel.url_file is None or await asyncio.to_thread(self._sent.holds, _sent_key(channel.name, key)):
+            return
+        courier = Courier(channel.name, channel.url_file)
+        failure: GraceError | None = None
+        for number in range(await asyncio.to_thread(len, courier)):
+            known = _sent_key(f"{channel.name}#{number}", key)
+            if await asyncio.to_thread(self._sent.holds, known):
+                continue
+            try:
+                async with asyncio.timeout(_SEND_WITHIN):
+                    await asyncio.to_thread(courier.send, number, str(line["message"]))
+            except TimeoutError:
+                failure = Transient(f"address {number + 1} of channel {channel.name} takes over {_SEND_WITHIN:g} s")
+            except GraceError as error:
+                failure = error
+            else:
+                # After it was sent: who dies in between tells twice rather than never.
+                await self._append(channel.name, self._sent, known, {"time": line["time"]})
+        if failure is not None:
+            raise failure
+        await self._append(channel.name, self._sent, _sent_key(channel.name, key), {"time": line["time"]})
+
+    async def _append(self, name: str, book: Book, key: str, line: Mapping[str, Any]) -> bool:
+        try:
+            return await asyncio.to_thread(book.append, key, line)
+        except PermissionError as error:
+            raise Refused(f"may not write channel {name}: {error.strerror}", reason="permission") from error
+        except OSError as error:
+            raise Transient(f"channel {name} cannot be written: {error.strerror}") from error
 
     def reached(self, verb: Verb, desired: State, observed: State) -> bool:
         return set(desired["told"]) <= set(observed["told"])
@@ -91,10 +142,13 @@ class NotifyDriver:
     async def close(self) -> None:
         return None
 
-    def _books(self, target: Target) -> dict[str, Book]:
-        config = NotifyConfig.model_validate(target.config)
-        files = {"log": self._world.data_dir / "notifications.log"}
-        return {name: Book(path) for name, path in (files | {each.name: each.file for each in config.channels}).items()}
+
+def _channels(target: Target) -> dict[str, Channel]:
+    return {each.name: each for each in NotifyConfig.model_validate(target.config).channels}
+
+
+def _sent_key(name: str, key: str) -> str:
+    return f"{name} {key}"
 
 
 def _plain(message: str) -> str:

@@ -88,7 +88,7 @@ class Arbiter:
             raise Transient(f"circus at {self._endpoint} did not answer {command!r} in {self._timeout:g} s") from error
         except zmq.ZMQError as error:
             raise Permanent(f"circus' endpoint {self._endpoint} cannot be used: {error}") from error
-        raise Permanent(f"circus at {self._endpoint} refused {command!r}: {str(answer.get('reason'))[:200]}")
+        raise Permanent(f"circus at {self._endpoint} refused {command!r}: {answer.get('reason')}")
 
     async def _exchange(self, command: str, properties: Mapping[str, Any]) -> Mapping[str, Any]:
         question = uuid.uuid4().hex

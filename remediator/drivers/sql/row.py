@@ -168,7 +168,7 @@ def _plain(value: object) -> Value:
 
 
 def _translated(error: DBAPIError) -> GraceError:
-    said = (str(error.orig).splitlines() or [""])[0][:200]
+    said = str(error.orig)
     low = said.lower()
     code = str(getattr(error.orig, "sqlstate", None) or "")
     if code.startswith(_FORBIDDEN_CODES) or any(word in low for word in _FORBIDDEN):

@@ -161,7 +161,7 @@ class Manager:
 def _translated(member: str, answer: Any) -> GraceError:
     name = str(answer.error_name) if answer is not None else "NoReply"
     words = answer.body[0] if answer is not None and answer.body else ""
-    said = f"systemd refused {member}: {' '.join(str(words).split())[:200] or name}"
+    said = f"systemd refused {member}: {' '.join(str(words).split()) or name}"
     if name.endswith(_DENIED):
         return Refused(f"{said} See the permissions in the driver's README.", reason="permission")
     return Transient(said) if name.endswith(_PASSING) else Permanent(said)

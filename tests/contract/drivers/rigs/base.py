@@ -18,11 +18,13 @@ from typing import Any
 
 import aiohttp
 
-from catalog.inventory import Target
+from catalog.config import GraceConfig
+from catalog.inventory import Inventory, Target
 from catalog.model import Verb
 from remediator.clock import SystemClock
-from remediator.drivers import DRIVERS
+from remediator.drivers import open_driver
 from remediator.drivers.base import Driver, StepContext, World
+from remediator.drivers.keyring import secrets_of
 
 NOBODY = 65534
 
@@ -84,10 +86,14 @@ class Rig:
         )
 
     def world(self) -> World:
-        return World(clock=SystemClock(), http=self.http, data_dir=self.folder)
+        return World(clock=SystemClock(), http=self.http, data_dir=self.folder, secrets=self.secrets)
+
+    def secrets(self) -> frozenset[str]:
+        """What Grace would know of this target."""
+        return secrets_of(GraceConfig(data_dir=self.folder), Inventory(targets={"thing": self.target()}))
 
     def driver(self) -> Driver:
-        return DRIVERS[self.kind](self.world())
+        return open_driver(self.kind, self.world())
 
     def context(self, **changes: Any) -> StepContext:
         given: dict[str, Any] = {

@@ -1,0 +1,90 @@
+"""Any driver, with nothing of what others said told on before the secrets in it are hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+from catalog.inventory import Target
+from catalog.model import Verb
+from remediator.drivers.base import Driver, State, StepContext, World
+from remediator.drivers.redactor import Redactor, brief
+from remediator.drivers.table import DRIVERS
+from remediator.errors import GraceError, Permanent
+
+_SURE = 8
+"""Characters of a secret that is not a name by accident."""
+
+
+def open_driver(kind: str, world: World) -> Driver:
+    """A driver of the table that tells no secret. It makes no connection yet. Raises KeyError for an unknown kind."""
+    return discreet(DRIVERS[kind](world), world)
+
+
+def discreet(driver: Driver, world: World) -> Driver:
+    """The same driver: its errors are redacted, then shortened, and a reading that holds a secret is an error."""
+    return cast(Driver, _Discreet(driver, world))
+
+
+class _Discreet:
+    def __init__(self, driver: Driver, world: World) -> None:
+        self._driver = driver
+        self._world = world
+        self.kind = driver.kind
+        self.verbs = driver.verbs
+        self.Config = driver.Config
+        # Pure, or nothing that anybody else said.
+        self.desire = driver.desire
+        self.reached = driver.reached
+        self.give_back = driver.give_back
+        self.release_steps = driver.release_steps
+        self.close = driver.close
+
+    async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
+        with self._hiding():
+            observed = await self._driver.observe(target, verb, context)
+        # A weak password may be an ordinary word, and a name is none.
+        redactor = Redactor(secret for secret in self._world.secrets() if len(secret) >= _SURE)
+        for text in _texts(observed):
+            if redactor.text(text) != text:
+                # It would be journaled, audited and shown, and cut out it could not be given back.
+                raise Permanent(f"{target.name} reads a value that holds a secret: have it read another one")
+        return observed
+
+    async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
+        with self._hiding():
+            await self._driver.do(target, verb, desired, context)
+
+    @contextmanager
+    def _hiding(self) -> Iterator[None]:
+        try:
+            yield
+        except GraceError as error:
+            redactor = self._world.redactor()
+            error.args = (brief(redactor.text(str(error))), *error.args[1:])
+            if any(redactor.text(str(cause)) != str(cause) for cause in _causes(error)):
+                # A traceback tells its causes too.
+                error.__cause__ = None
+                error.__context__ = None
+            raise
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    cause = error.__cause__ or error.__context__
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _texts(state: Any) -> Iterator[str]:
+    if isinstance(state, str):
+        yield state
+    elif isinstance(state, Mapping):
+        for value in state.values():
+            yield from _texts(value)
+    elif isinstance(state, list | tuple):
+        for each in state:
+            yield from _texts(each)

@@ -1,0 +1,116 @@
+"""Every secret that Grace was given: so that none of them is ever shown.
+
+Files are read again each time: what was replaced since is known from then on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import yaml
+
+from catalog.config import GraceConfig
+from catalog.inventory import Inventory
+from remediator.drivers.redactor import SHORTEST, named
+
+_LARGEST = 256 * 1024
+_SECRET_NAME = re.compile(
+    r"pass(word|wd|phrase)|pwd|secret|token|credential|(api|access|private|auth|client)[_-]?key|^key_file$", re.I
+)
+
+
+def secrets_of(config: GraceConfig, inventory: Inventory) -> frozenset[str]:
+    """Passwords, tokens and keys that the configuration and the inventory name, and Grace's own.
+
+    A file that cannot be read holds no secret that Grace knows; whoever needs it says so.
+    """
+    own = (
+        config.prometheus.bearer_token_file, config.prometheus.password_file, config.alertmanager.bearer_token_file,
+        config.alertmanager.password_file, config.auth.session_secret_file,
+        config.audit.key_file or config.data_dir / "audit.key", *sorted((config.data_dir / "tokens").glob("*")),
+        *(channel.url_file for channel in config.notify),
+    )  # fmt: skip
+    found = {secret for path in own if path is not None for secret in _in_file(path)}
+    found.update(named(config.ledger.url or ""))
+    for target in inventory.targets.values():
+        found.update(_in_setting("", target.config))
+    return frozenset(secret for secret in found if len(secret) >= SHORTEST)
+
+
+def _in_setting(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _in_setting(str(key), each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _in_setting(name, each)
+    elif isinstance(value, str | Path):
+        yield from _in_words(name, str(value))
+
+
+def _in_words(name: str, value: str) -> Iterator[str]:
+    if name in ("kubeconfig", "hosts"):
+        # A list of hosts is mostly not secret: only what it calls so.
+        yield from _in_file(Path(value), whole=name != "hosts")
+    elif _SECRET_NAME.search(name) and name.lower().endswith("file"):
+        yield from _in_file(Path(value))
+    elif _SECRET_NAME.search(name):
+        yield value
+    for secret in named(value):
+        yield secret
+        yield unquote(secret)  # in an address it is written for addresses
+
+
+def _in_file(path: Path, *, whole: bool = True) -> tuple[str, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    if not stat.S_ISREG(found.st_mode):
+        return ()
+    return _parsed(path, whole, (found.st_ino, found.st_mtime_ns, found.st_size))
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path, whole: bool, version: tuple[int, ...]) -> tuple[str, ...]:
+    """What is secret in this version of a file."""
+    text = _content(path).strip()
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        document = None
+    if isinstance(document, Mapping):
+        # A kubeconfig, or a set of variables: its words are no secret, its values by these names are.
+        return (*named(text), *_by_name(document))
+    return (*named(text), *([text] if whole else ()))
+
+
+def _by_name(document: Any) -> Iterator[str]:
+    if isinstance(document, Mapping):
+        for key, value in document.items():
+            if isinstance(value, str) and _SECRET_NAME.search(str(key)):
+                yield value
+            else:
+                yield from _by_name(value)
+    elif isinstance(document, list):
+        for each in document:
+            yield from _by_name(each)
+
+
+def _content(path: Path) -> str:
+    try:
+        # Never waits: what was a file may be a pipe by now.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, _LARGEST).decode("utf-8", "replace")
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return ""

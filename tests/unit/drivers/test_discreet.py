@@ -1,0 +1,103 @@
+"""Whatever a driver says went wrong, no secret is in it."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+import pytest
+
+from catalog.inventory import Target
+from catalog.model import Verb
+from remediator.clock import SystemClock
+from remediator.drivers import DRIVERS, open_driver
+from remediator.drivers.base import StepContext, World
+from remediator.drivers.discreet import discreet
+from remediator.errors import GraceError, Permanent, Refused, Transient
+
+SECRET = "correct-horse-battery"
+TARGET = Target(name="thing", driver="http")
+CONTEXT = StepContext(run_id="r", step=0, key="r:0", started_at=0.0)
+
+
+def world() -> World:
+    return World(SystemClock(), cast(aiohttp.ClientSession, None), Path("/nowhere"), secrets=lambda: {SECRET})
+
+
+class Talker:
+    """A driver that raises or gives what it was told to."""
+
+    kind, verbs, Config = "talker", frozenset({Verb.RUN}), DRIVERS["http"].Config
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.desire = self.reached = self.give_back = self.release_steps = self.close = None
+
+    async def observe(self, *_: Any) -> Any:
+        if isinstance(self.answer, Exception):
+            try:
+                raise RuntimeError(f"the library said {SECRET}")
+            except RuntimeError as cause:
+                raise self.answer from cause
+        return self.answer
+
+    do = observe
+
+
+def asked(answer: Any) -> Any:
+    return discreet(cast(Any, Talker(answer)), world())
+
+
+@pytest.mark.parametrize("call", ["observe", "do"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        Transient(f"broke: {SECRET}", retry_after=7.0),
+        Permanent(f"said {SECRET[:10]}\n{SECRET[10:]}"),
+        Refused(f"{SECRET} and password=other", reason="permission"),
+    ],
+)
+async def test_an_error_keeps_its_kind_and_tells_no_secret(error: GraceError, call: str) -> None:
+    with pytest.raises(type(error)) as caught:
+        await getattr(asked(error), call)(TARGET, Verb.RUN, *([{}] if call == "do" else []), CONTEXT)
+    shown = "".join(traceback.format_exception(caught.value)).replace("\n", "")
+    assert SECRET not in shown
+    assert "other" not in str(caught.value)
+    assert getattr(caught.value, "retry_after", 7.0) == 7.0
+    assert getattr(caught.value, "reason", "permission") == "permission"
+
+
+async def test_a_cause_without_a_secret_is_kept() -> None:
+    driver = asked(Permanent("broke"))
+    driver._world = World(SystemClock(), cast(aiohttp.ClientSession, None), Path("/nowhere"))
+    with pytest.raises(Permanent) as caught:
+        await driver.observe(TARGET, Verb.RUN, CONTEXT)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+async def test_an_error_is_one_short_line() -> None:
+    with pytest.raises(Permanent) as caught:
+        await asked(Permanent("x\n" * 100_000)).observe(TARGET, Verb.RUN, CONTEXT)
+    assert len(str(caught.value)) <= 400
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("state", [{"value": SECRET}, {"a": [{"b": f"x {SECRET}"}]}, {"value": "password=hunter22"}])
+async def test_a_reading_that_holds_a_secret_is_an_error(state: Any) -> None:
+    with pytest.raises(Permanent, match="holds a secret") as caught:
+        await asked(state).observe(TARGET, Verb.RUN, CONTEXT)
+    assert "horse" not in str(caught.value)
+
+
+async def test_a_weak_password_is_no_reason_to_refuse_a_name() -> None:
+    driver = asked({"members": ["shop-web-1"]})
+    driver._world = World(SystemClock(), cast(aiohttp.ClientSession, None), Path("/nowhere"), secrets=lambda: {"shop"})
+    assert await driver.observe(TARGET, Verb.RUN, CONTEXT) == {"members": ["shop-web-1"]}
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_an_opened_driver_is_the_driver(kind: str) -> None:
+    opened = open_driver(kind, world())
+    assert (opened.kind, opened.verbs, opened.Config) == (kind, DRIVERS[kind].verbs, DRIVERS[kind].Config)

@@ -1,0 +1,83 @@
+"""What Grace was given as a secret, wherever the inventory and the configuration name it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from catalog.config import GraceConfig
+from catalog.inventory import Inventory, Target
+from remediator.drivers.keyring import secrets_of
+
+
+def of(folder: Path, config: dict[str, Any] | None = None, **grace: Any) -> frozenset[str]:
+    target = Target(name="thing", driver="sql", config=config or {})
+    return secrets_of(GraceConfig(data_dir=folder, **grace), Inventory(targets={"thing": target}))
+
+
+def written(folder: Path, name: str, text: str) -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+@pytest.mark.parametrize("key", ["password_file", "token_file", "ANSIBLE_VAULT_PASSWORD_FILE", "private_key_file"])
+def test_a_file_named_by_the_inventory(tmp_path: Path, key: str) -> None:
+    place = written(tmp_path, "s", "hunter2-hunter2\n")
+    assert of(tmp_path, {"env": {key: place}}) == {"hunter2-hunter2"}
+
+
+def test_what_stands_in_the_inventory_itself(tmp_path: Path) -> None:
+    config = {
+        "url": "postgresql://grace:p%40ssword@db/x",
+        "env": {"DB_PASSWORD": "from-the-env", "MODE": "not-secret"},
+        "argv": ["/usr/bin/job", "--token=from-the-words"],
+    }
+    assert of(tmp_path, config) == {"p%40ssword", "p@ssword", "from-the-env", "from-the-words"}
+
+
+def test_a_kubeconfig_is_not_secret_as_a_whole(tmp_path: Path) -> None:
+    body = {
+        "clusters": [{"name": "here"}],
+        "users": [{"name": "g", "user": {"token": "abcdefgh", "client-key-data": "a2V5a2V5"}}],
+    }
+    place = written(tmp_path, "kubeconfig", yaml.safe_dump(body))
+    found = of(tmp_path, {"kubeconfig": place})
+    assert {"abcdefgh", "a2V5a2V5"} <= found
+    assert not any("clusters" in secret for secret in found)
+
+
+def test_a_list_of_hosts_names_its_passwords(tmp_path: Path) -> None:
+    place = written(tmp_path, "hosts", "web1 ansible_host=10.0.0.1 ansible_password=hunter22\n")
+    assert of(tmp_path, {"hosts": place}) == {"hunter22"}
+
+
+def test_what_is_grace_s_own(tmp_path: Path) -> None:
+    (tmp_path / "tokens").mkdir()
+    written(tmp_path, "tokens/admin", "grace_" + "a" * 43)
+    written(tmp_path, "audit.key", "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----")
+    urls = written(tmp_path, "urls", "slack://TokenA/TokenB\n")
+    found = of(
+        tmp_path,
+        ledger={"url": "postgresql://u:ledgerpass@h/x"},
+        prometheus={"password_file": written(tmp_path, "p", "prompass")},
+        notify=[{"name": "chat", "url_file": urls}],
+    )
+    assert {"grace_" + "a" * 43, "ledgerpass", "prompass", "slack://TokenA/TokenB"} <= found
+    assert any("BEGIN PRIVATE KEY" in secret for secret in found)
+
+
+def test_a_secret_that_was_replaced_is_known(tmp_path: Path) -> None:
+    place = Path(written(tmp_path, "s", "before-before"))
+    assert of(tmp_path, {"password_file": place}) == {"before-before"}
+    place.write_text("afterwards")
+    assert of(tmp_path, {"password_file": place}) == {"afterwards"}
+
+
+def test_what_cannot_be_read_is_no_secret_and_no_fault(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("absent", "pipe", "."):
+        assert of(tmp_path, {"password_file": str(tmp_path / place)}) == frozenset()
