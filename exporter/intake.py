@@ -34,7 +34,8 @@ QUIET = 60.0
 LONGEST_REASON = 300
 
 _UNREADABLE = "the body is not JSON: one event, or a list of them"
-_DECODER = json.JSONDecoder(parse_constant=lambda name: _no_constant(name))
+# NaN and Infinity, which many languages write although JSON has none, are read: then only their own event is refused.
+_DECODER = json.JSONDecoder()
 
 
 class Taker(Protocol):
@@ -241,10 +242,6 @@ def _after_space(text: str, position: int) -> int:
     while position < len(text) and text[position] in " \t\r\n":
         position += 1
     return position
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
 
 
 def event_of(value: Any) -> MetricEvent:

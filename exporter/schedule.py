@@ -85,24 +85,29 @@ class Schedule:
     async def _attempt(self, key: Key, probe: Probe) -> None:
         loop = asyncio.get_running_loop()
         at, begun = self.clock(), loop.time()
-        outcome: Prepared | str
+        outcome: Prepared | CollectError
         try:
             # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the answer.
             async with asyncio.timeout(probe.pace.deadline):
                 outcome = await self._prepared(await probe.collect(), at)
         except TimeoutError:
-            outcome = f"no answer within {probe.pace.deadline:g} s"
+            outcome = CollectError(f"no answer within {probe.pace.deadline:g} s")
         except CollectError as error:
-            outcome = str(error)
+            outcome = error
         except Exception as error:  # One collector's fault, whatever it is, must not end the others.
             # Its words may quote what it read, a secret too: where it happened is enough.
-            outcome = f"{type(error).__name__} in the collector ({_place(error)})"
+            outcome = CollectError(f"{type(error).__name__} in the collector ({_place(error)})")
         took = loop.time() - begun
-        if isinstance(outcome, str):
-            if self.snapshot.failed(key, outcome, took):
-                log.warning("collector failed", collector=key[0], probe=key[1], reason=outcome)
-        elif self.snapshot.succeeded(key, probe, outcome, took):
+        if isinstance(outcome, CollectError):
+            if self.snapshot.failed(key, str(outcome), took, outcome.dropped):
+                log.warning("collector failed", collector=key[0], probe=key[1], reason=str(outcome))
+            return
+        before = self.snapshot.states[key].dropping
+        if self.snapshot.succeeded(key, probe, outcome, took):
             log.info("collector recovered", collector=key[0], probe=key[1])
+        if outcome.dropped and not before:
+            most = self.snapshot.max_series
+            log.warning("series dropped", collector=key[0], probe=key[1], dropped=outcome.dropped, max_series=most)
 
 
 def _place(error: Exception) -> str:

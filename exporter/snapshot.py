@@ -75,6 +75,9 @@ class ProbeState:
     duration: float = 0.0
     last_success: float | None = None
     dropped: int = 0
+    """Series that were refused, since the probe is there."""
+    dropping: bool = False
+    """Whether its last good reading had such series."""
     reason: str = ""
 
 
@@ -104,15 +107,17 @@ class Snapshot:
         state = self.states[key]
         recovered = state.success is False
         state.dropped += reading.dropped
+        state.dropping = reading.dropped > 0
         state.held = Held(reading.at + probe.pace.max_age, reading.families)
         state.success, state.duration, state.last_success, state.reason = True, duration, reading.at, ""
         self._bodies.clear()
         return recovered
 
-    def failed(self, key: Key, reason: str, duration: float) -> bool:
+    def failed(self, key: Key, reason: str, duration: float, dropped: int = 0) -> bool:
         """Note that a collection failed. True if it is news: the one before had not."""
         state = self.states[key]
         news = state.success is not False
+        state.dropped += dropped
         state.success, state.duration, state.reason = False, duration, reason
         self._bodies.clear()
         return news

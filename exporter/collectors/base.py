@@ -23,7 +23,14 @@ LONGEST_DEADLINE = 10.0
 
 
 class CollectError(Exception):
-    """A collection that failed, in words a person can act on. Never holds a secret."""
+    """A collection that failed, in words a person can act on. Never holds a secret.
+
+    `dropped` counts the series that were read and are lost with it.
+    """
+
+    def __init__(self, reason: str, dropped: int = 0) -> None:
+        super().__init__(reason)
+        self.dropped = dropped
 
 
 class NamedConfig(Frozen):

@@ -106,7 +106,7 @@ def reading_of(document: Any, config: ReadingConfig, metric_ids: Sequence[str]) 
     """What the document says. Raises CollectError where a place is missing or holds something that is no number."""
     elements = [document] if config.each is None else JsonPath.parse(config.each).find(document)
     if len(elements) > MAX_ROWS:
-        raise CollectError(f"{config.each} means more than {MAX_ROWS} elements")
+        raise CollectError(f"{config.each} means more than {MAX_ROWS} elements", len(elements))
     paths = {name: JsonPath.parse(path) for name, path in config.values.items()}
     words = {name: JsonPath.parse(path) for name, path in config.labels.items()}
     resource_at = JsonPath.parse(config.resource_at) if config.resource_at else None

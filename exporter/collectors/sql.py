@@ -119,7 +119,7 @@ class SqlCollector:
         def read() -> Reading:
             rows = self._database.rows(query.sql, query.parameters, 0.9 * timeout, MAX_ROWS + 1)
             if len(rows) > MAX_ROWS:
-                raise CollectError(f"the query gives more than {MAX_ROWS} rows: aggregate them")
+                raise CollectError(f"the query gives more than {MAX_ROWS} rows: aggregate them", len(rows))
             with COMPUTING:
                 return reading_of(rows, query, metric_ids)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from catalog.model import Catalog
 from exporter.blocking import Blocking
@@ -117,6 +118,31 @@ async def test_a_collector_that_raises_anything_is_contained_without_its_words(s
     await until(lambda: state.success is False)
     assert state.reason.startswith("KeyError in the collector (test_schedule.py:")
     assert "hunter2" not in state.reason
+
+
+async def test_what_is_over_the_cap_is_told_once_and_counted_each_time(
+    schedule: Schedule,
+) -> None:
+    many = 2000
+    refused = Steady()
+
+    async def collect() -> Reading:
+        refused.count += 1
+        if refused.count == 3:
+            raise CollectError("too many rows", 5000)
+        rows = [Sample(labels_of({"resource": str(number)}), number) for number in range(many)]
+        return Reading((family("grace_executor_workers", rows),))
+
+    refused.probes = (Probe("many", Pace(0.02, 1.0, 3.0), collect),)
+    with structlog.testing.capture_logs() as said:
+        await schedule.run({"refused": refused})
+        await until(lambda: refused.count > 4)
+    state = schedule.snapshot.states["refused", "many"]
+    assert state.dropped >= 3 * 1000 + 5000
+    (told,) = (each for each in said if each["event"] == "series dropped")
+    assert (told["collector"], told["probe"], told["dropped"], told["max_series"]) == ("refused", "many", 1000, 1000)
+    body = schedule.snapshot.body(Format.TEXT).content.decode()
+    assert body.count("\ngrace_executor_workers{") == 1000
 
 
 async def test_one_that_hangs_is_not_started_again_until_it_is_back() -> None:

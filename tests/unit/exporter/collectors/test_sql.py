@@ -140,8 +140,9 @@ async def test_too_many_rows_are_an_error_not_a_flood(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) "
         "SELECT i AS depth, i AS oldest FROM n"
     )
-    with pytest.raises(CollectError, match=f"more than {MAX_ROWS} rows"):
+    with pytest.raises(CollectError, match=f"more than {MAX_ROWS} rows") as raised:
         await collect(config(tmp_path / "tasks.db", {"sql": flood}), setting)
+    assert raised.value.dropped == MAX_ROWS + 1
 
 
 async def test_a_query_without_end_is_interrupted_in_the_database(
