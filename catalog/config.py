@@ -72,7 +72,9 @@ class NotifyChannel(Frozen):
 
 class AuthConfig(Frozen):
     session_secret_file: FilePath | None = None
-    """What signs the sessions of the web page; made at the first start where absent."""
+    """What signs the sessions of the web page; `data_dir`/session.key, made at the first start, where absent.
+
+    Replicas that share it share their sessions."""
 
 
 class AuditConfig(Frozen):

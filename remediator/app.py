@@ -43,6 +43,7 @@ from remediator.ledger.intake import Intake
 from remediator.ledger.tokens import LedgerTokens
 from remediator.metrics import Metrics
 from remediator.model import new_id
+from remediator.page.routes import add_page
 from remediator.pipeline import act
 from remediator.pipeline.curve import curve
 from remediator.pipeline.decide import current_settings, settings_json
@@ -232,6 +233,7 @@ def _web(services: Services, metrics: Metrics, reload: Callable[[], Awaitable[No
     application.router.add_get("/-/ready", ready)
     application.router.add_get("/metrics", exposition)
     application.router.add_post("/-/reload", again)
+    add_page(application, services, lambda: _audit_faults(parts))
     return application
 
 
@@ -352,9 +354,19 @@ async def _retain_forever(parts: Parts) -> None:
 
 async def _check_audit(parts: Parts, metrics: Metrics) -> None:
     """Verify the whole log, beside the work; a broken one is told by metric and log, and Grace goes on recording."""
+    try:
+        found = await _audit_faults(parts)
+    except LedgerUnavailable as error:
+        log.warning("audit_not_checked", why=str(error))
+        return
+    metrics.audit_ok.set(0 if found else 1)
+    if found:
+        log.error("audit_broken", faults=found)
 
+
+async def _audit_faults(parts: Parts) -> list[str]:
+    """What is wrong with the audit log, as it stands in the ledger; nothing where it is whole."""
     key = parts.config.audit.key_file or parts.config.data_dir / "audit.key"
-
     loop, place = asyncio.get_running_loop(), ledger_place(parts.config)
 
     def check() -> list[str]:
@@ -370,11 +382,4 @@ async def _check_audit(parts: Parts, metrics: Metrics) -> None:
             return [str(error)]
         return [str(fault) for fault in report.faults]
 
-    try:
-        found = await asyncio.to_thread(check)
-    except LedgerUnavailable as error:
-        log.warning("audit_not_checked", why=str(error))
-        return
-    metrics.audit_ok.set(0 if found else 1)
-    if found:
-        log.error("audit_broken", faults=found)
+    return await asyncio.to_thread(check)

@@ -1,0 +1,141 @@
+"""What stands before every page: a session, a role, and for forms that they are ours."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import wraps
+from urllib.parse import quote
+
+from aiohttp import web
+
+from remediator.api.services import Services
+from remediator.auth.requests import open_to_all
+from remediator.auth.throttle import Throttle
+from remediator.auth.tokens import Role
+from remediator.errors import GraceError, Refused, Transient
+from remediator.ledger import approvals
+from remediator.ledger.engine import LedgerUnavailable
+from remediator.page.render import respond
+from remediator.page.session import COOKIE, Sessions, Visitor
+
+LONGEST_REASON = 2000
+_STATUS = {"unknown": 404, "unknown_target": 404, "role": 403}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What pages work with."""
+
+    services: Services
+    sessions: Sessions
+    throttle: Throttle
+    verify: Callable[[], Awaitable[list[str]]]
+    """Verify the whole audit log: what is wrong with it, nothing where it is whole."""
+
+
+PAGE = web.AppKey("page", Page)
+VISITOR = web.RequestKey("visitor", Visitor)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def shown_to(role: Role) -> Callable[[Handler], Handler]:
+    """A page for who is signed in and has this role; others are asked to sign in, or told what is missing.
+
+    The bearer tokens of the API do not count here, nor the page's cookie there. Host and Origin are checked before.
+    """
+
+    def mark(handler: Handler) -> Handler:
+        @open_to_all
+        @wraps(handler)
+        async def checked(request: web.Request) -> web.StreamResponse:
+            try:
+                visitor = await _visitor(request)
+                if visitor is None:
+                    return sign_in_first(request)
+                request[VISITOR] = visitor
+                if not visitor.identity.may(role):
+                    detail = f"This needs the role {role}; {visitor.identity.name} is {visitor.identity.role}."
+                    return await refused(request, "Not allowed", detail, 403)
+                return await handler(request)
+            except Refused as refusal:
+                return await refused(request, "Refused", str(refusal), _STATUS.get(refusal.reason, 409))
+            except (LedgerUnavailable, Transient) as error:
+                return await refused(request, "Not available", f"{error}; try again soon", 503)
+            except GraceError as error:
+                return await refused(request, "Not possible", str(error), 409)
+
+        return checked
+
+    return mark
+
+
+def form(role: Role) -> Callable[[Handler], Handler]:
+    """What a form posts, from who is signed in and has this role, and only from a form of ours."""
+
+    def mark(handler: Handler) -> Handler:
+        @shown_to(role)
+        @wraps(handler)
+        async def checked(request: web.Request) -> web.StreamResponse:
+            given = (await request.post()).get("csrf")
+            if not isinstance(given, str) or not hmac.compare_digest(
+                given.encode(), request[VISITOR].session.csrf.encode()
+            ):
+                return await refused(
+                    request, "Not from here", "This form is not of this session. Go back, reload.", 403
+                )
+            return await handler(request)
+
+        return checked
+
+    return mark
+
+
+def sign_in_first(request: web.Request) -> web.Response:
+    """To the sign-in, and afterwards back to what was asked for (pages only: a lost form is not sent again)."""
+    wanted = request.path_qs if request.method == "GET" and request.path != "/stream" else "/"
+    if request.path == "/stream":
+        return web.Response(status=401)
+    return web.Response(status=303, headers={"Location": f"/sign-in?next={quote(wanted, safe='/')}"})
+
+
+async def refused(request: web.Request, title: str, detail: str, status: int) -> web.Response:
+    """A page that says why not."""
+    back = request.path.rpartition("/")[0] if request.method == "POST" else "/"
+    values = {"title": title, "detail": detail, "back": back or "/", "place": "", "waiting": 0}
+    return respond("refused.html", {**values, "visitor": request.get(VISITOR)}, status=status)
+
+
+async def frame(request: web.Request, place: str) -> dict[str, object]:
+    """What every page shows besides its own: who is signed in, and how much waits for people."""
+    waiting = await request.app[PAGE].services.parts.ledger.read(approvals.pending_count)
+    return {
+        "visitor": request[VISITOR],
+        "place": place,
+        "waiting": waiting,
+        "now": request.app[PAGE].services.parts.clock.now(),
+        "operator": Role.OPERATOR,
+        "approver": Role.APPROVER,
+    }
+
+
+async def reason_of(request: web.Request) -> str:
+    """Why, in the person's words. Raises Refused where it does not say."""
+    given = (await request.post()).get("reason")
+    text = given.strip() if isinstance(given, str) else ""
+    if not text:
+        raise Refused("say why: the reason stands in the audit log", reason="reason")
+    if any(ord(character) < 32 for character in text):
+        raise Refused("the reason has characters that cannot be shown", reason="reason")
+    return text[:LONGEST_REASON]
+
+
+async def _visitor(request: web.Request) -> Visitor | None:
+    page = request.app[PAGE]
+    session = page.sessions.opened(request.cookies.get(COOKIE))
+    if session is None:
+        return None
+    identity = await page.services.tokens.find(session.digest)
+    return None if identity is None or identity.role is Role.ALERTMANAGER else Visitor(identity, session)
