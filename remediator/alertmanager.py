@@ -34,13 +34,13 @@ class HeldAlert:
 
     @property
     def starts_at(self) -> float:
-        """Epoch seconds at which it began to fire."""
-        return self.starts.seconds
+        """Epoch seconds at which it began to fire, to the millisecond."""
+        return self.starts.coarse.seconds
 
     @property
     def key(self) -> str:
         """What `webhook.payload.Alert.key` is when this alert is delivered firing."""
-        return f"{self.fingerprint}/{self.starts.utc}/firing"
+        return f"{self.fingerprint}/{self.starts.coarse.utc}/firing"
 
 
 @dataclass(frozen=True, slots=True)

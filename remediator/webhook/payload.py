@@ -59,8 +59,8 @@ class Alert:
 
     @property
     def starts_at(self) -> float:
-        """Epoch seconds at which it began to fire."""
-        return self.starts.seconds
+        """Epoch seconds at which it began to fire, to the millisecond."""
+        return self.starts.coarse.seconds
 
     @property
     def starts_at_text(self) -> str:
@@ -75,7 +75,7 @@ class Alert:
     @property
     def key(self) -> str:
         """The same for every re-send, repeat and duplicate of this alert in this state, and for nothing else."""
-        return f"{self.fingerprint}/{self.starts.utc}/{self.status}"
+        return f"{self.fingerprint}/{self.starts.coarse.utc}/{self.status}"
 
     @property
     def metric_id(self) -> str | None:

@@ -28,6 +28,12 @@ class Timestamp:
         """Go's zero time, 0001-01-01T00:00:00Z: "not set"."""
         return self.utc == "0001-01-01T00:00:00Z"
 
+    @property
+    def coarse(self) -> Timestamp:
+        """The millisecond it lies in: Alertmanager's webhook tells nanoseconds, its API cuts them off."""
+        whole, dot, fraction = self.utc.removesuffix("Z").partition(".")
+        return parse_timestamp(f"{whole}.{fraction[:3]}Z") if dot else self
+
 
 def parse_timestamp(text: str) -> Timestamp:
     """The instant an RFC 3339 text names. Raises ValueError when it is none, or lies outside the years 1 to 9999."""

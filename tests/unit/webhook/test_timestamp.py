@@ -61,3 +61,19 @@ def test_written_as_go_does() -> None:
     assert format_timestamp(1795333819.0) == "2026-11-22T07:50:19Z"
     assert format_timestamp(1795333819.48) == "2026-11-22T07:50:19.48Z"
     assert format_timestamp(1795333819.4839) == "2026-11-22T07:50:19.484Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "coarse"),
+    [
+        ("2026-11-22T08:00:00Z", "2026-11-22T08:00:00Z"),
+        ("2026-11-22T08:00:00.12Z", "2026-11-22T08:00:00.12Z"),
+        ("2026-11-22T08:00:00.123999999Z", "2026-11-22T08:00:00.123Z"),
+        ("2026-11-22T09:00:00.0009+01:00", "2026-11-22T08:00:00Z"),
+    ],
+)
+def test_to_the_millisecond_an_instant_is_cut_as_alertmanagers_api_does(text: str, coarse: str) -> None:
+    found = parse_timestamp(text).coarse
+    assert found.utc == coarse
+    assert found.seconds == parse_timestamp(coarse).seconds
+    assert found.coarse == found
