@@ -8,21 +8,23 @@ import aiohttp
 
 from catalog.model import MetricCatalogEntry
 
-BANDS = ("good", "warning", "critical")
-
 
 class Measured:
-    """Asks one Prometheus. Every method answers None where it cannot be asked, or has no fresh measurement."""
+    """Asks one Prometheus."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
         self._url = url.rstrip("/")
 
-    async def band(self, metric: MetricCatalogEntry, resource: str) -> str | None:
-        """The band of the newest measurement: good, warning or critical; None also while the metric is idle."""
+    async def calm(self, metric: MetricCatalogEntry, resource: str) -> bool:
+        """Are the newest measurement and all others of the metric's window good? What was not would count with a fault.
+
+        False also while the metric is idle, has no fresh measurement, or cannot be asked.
+        """
         series = f'resource:grace_band:sample{{metric_id="{metric.id}",resource="{resource}"}}'
-        found = await self._ask(f"last_over_time({series}[{int(metric.interval * 1500)}ms])")
-        return None if found is None else BANDS[int(found)]
+        fresh = f"last_over_time({series}[{int(metric.interval * 1500)}ms])"
+        window = f"max_over_time({series}[{int(max(metric.window, metric.interval * 1.5) * 1000)}ms])"
+        return await self._ask(f"{window} and {fresh}") == 0.0
 
     async def _ask(self, query: str) -> float | None:
         try:

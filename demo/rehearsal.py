@@ -147,14 +147,14 @@ class Rehearsal:
             await self._until(
                 lambda metric_id=metric_id, resource=resource: self._is_calm(metric_id, resource),  # type: ignore[misc]
                 patience,
-                f"{metric_id} of {resource} is good and has no open incident",
+                f"{metric_id} of {resource} is calm and has no open incident",
             )
 
     async def _is_calm(self, metric_id: str, resource: str) -> bool:
         wanted = (metric_id, resource)
         if any((each.metric_id, each.resource) == wanted and not each.closed for each in await self._api.incidents()):
             return False
-        return await self._measured.band(self._stack.catalog.metrics[metric_id], resource) == "good"
+        return await self._measured.calm(self._stack.catalog.metrics[metric_id], resource)
 
     async def _inject(self, drill: Drill) -> None:
         for name in drill.faults:
