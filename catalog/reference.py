@@ -20,7 +20,7 @@ from catalog.explain import (
 )
 from catalog.model import Catalog, Category, MetricCatalogEntry, PlaybookDefinition, Response, Responses
 from catalog.policy import Policy
-from catalog.proven import PROVEN
+from catalog.proven import FROM_AN_ALERT, PROVEN
 
 _MARK = "<!-- DO NOT EDIT: generated from catalog/entries by `grace catalog reference`. -->"
 
@@ -139,12 +139,16 @@ def _playbooks(catalog: Catalog, policy: Policy) -> str:
 
 
 def _platforms(catalog: Catalog) -> Iterator[str]:
-    """Playbook × driver. Those that act on Grace itself need no platform."""
+    """Playbook × driver, and the whole loop. Those that act on Grace itself need no platform."""
     drivers = sorted({driver for kinds in PROVEN.values() for driver in kinds})
     rows = [
-        (f"[{name}](#{anchor(name)})", *("✓" if driver in PROVEN[name] else "" for driver in drivers))
+        (
+            f"[{name}](#{anchor(name)})",
+            "✓" if name in FROM_AN_ALERT else "",
+            *("✓" if driver in PROVEN.get(name, ()) else "" for driver in drivers),
+        )
         for name in catalog.playbooks
-        if name in PROVEN
+        if name in PROVEN or name in FROM_AN_ALERT
     ]
     if not rows:
         return
@@ -154,7 +158,11 @@ def _platforms(catalog: Catalog) -> Iterator[str]:
     yield "A tick where a test runs the playbook on the platform itself, reads its effect from there, and undoes what"
     yield "can be undone. Kubernetes alone is an API server of the tests' own, as strict as the real one."
     yield ""
-    yield from _table(("playbook", *(f"`{driver}`" for driver in drivers)), rows)
+    yield "The first column: a test puts a fault into the demo's processes, Prometheus measures it, Alertmanager posts"
+    yield "the alert, and the effect and the way back are read from outside. `catalog/proven.py` names the test."
+    yield "Playbooks with no other tick act on Grace itself."
+    yield ""
+    yield from _table(("playbook", "from an alert", *(f"`{driver}`" for driver in drivers)), rows)
 
 
 def _playbook(playbook: PlaybookDefinition, catalog: Catalog, policy: Policy) -> Iterator[str]:

@@ -22,7 +22,7 @@ class Outside:
 
     def weight(self, server: str) -> int:
         """The weight that HAProxy gives this server."""
-        answer = self._balancer(f"get weight api/{server}")
+        answer = self.balancer(f"get weight api/{server}")
         try:
             return int(answer.split()[0])
         except (IndexError, ValueError):
@@ -74,7 +74,8 @@ class Outside:
         """Reports that Grace keeps."""
         return sum(1 for _ in (self._place.root.parent / "reports").glob("*.md"))
 
-    def _balancer(self, command: str) -> str:
+    def balancer(self, command: str) -> str:
+        """What HAProxy answers to a command of its runtime API."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
             connection.connect(str(self._place.balancer_socket))

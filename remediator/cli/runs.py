@@ -147,6 +147,7 @@ def _print_run(found: Mapping[str, Any]) -> None:
             ("why", found.get("reason")),
             ("verdict", found.get("verdict")),
             ("reasons", found.get("reasons")),
+            ("because", list((found.get("detail") or {}).values())),
             ("approvals", found.get("approvals_needed")),
             ("confidence", found.get("confidence")),
             ("evidence", found.get("evidence")),
