@@ -25,10 +25,11 @@ def build(
     makes an interval shorter than a scrape.
     """
     scale = scale or TimeScale()
+    rules = compile_rules(catalog, scale, docs=docs)
     return {
-        **compile_rules(catalog, scale, docs=docs),
+        **rules,
         "alertmanager/alertmanager.yml": alertmanager.config(catalog, scale, receivers),
         "alertmanager/fragment.yml": alertmanager.fragment(catalog, scale, receivers),
         **(test_files(catalog, scale) if tests else {}),
-        "operator/grace-rules.yml": prometheus_rule(catalog, scale, docs=docs),
+        "operator/grace-rules.yml": prometheus_rule(catalog, rules),
     }

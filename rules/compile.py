@@ -10,6 +10,9 @@ from rules.meta import meta_group
 from rules.output import MARK
 from rules.yamltext import Value, dump
 
+GROUPS = "groups:\n"
+"""The line that the groups of a rule file stand below."""
+
 
 def header(catalog: Catalog) -> str:
     """The comment that every generated file begins with."""

@@ -20,7 +20,7 @@ from catalog.model import (
     Quantile,
     Rate,
 )
-from rules.promql import duration, fresh, increase, indent, number, rounded, selector
+from rules.promql import LOOK, duration, fresh, increase, indent, number, rounded, selector
 
 SAMPLE = "resource:grace_value:sample"
 READ = "job_instance_resource:grace_measurement:read"
@@ -174,7 +174,7 @@ class _Source:
     def _taken(self) -> str:
         """The same, where no evaluation read that measurement before: a source that hangs is not measured again."""
         read = f"last_over_time({READ}{self.own}[{self.clock.half()}])"
-        last = f"last_over_time({READ}{self.own}[{self.clock.last(4)}] offset {self.clock.half()})"
+        last = f"last_over_time({READ}{self.own}[{duration(3 * self.clock.interval)}] offset {self.clock.half()})"
         return f"{read}\nunless\n{read} == {last}"
 
     def reading(self, series: str) -> str:
@@ -266,7 +266,7 @@ class _Source:
         return f"\nor max by (resource) ({present} unless on (resource) {self._known(counter)}) * 0"
 
     def _known(self, counter: str) -> str:
-        return f"last_over_time({counter}[{duration(4 * self.clock.scrape)}])"
+        return f"last_over_time({counter}[{duration(LOOK * self.clock.scrape)}])"
 
     def _returned(self) -> Record:
         """A source that is back after a gap. What its counters gained meanwhile happened nobody knows when."""

@@ -9,13 +9,17 @@ This is the specification that the generated promtool tests hold the rules to.
       and drags every mean along
     n there is nothing (no request, an empty queue)     h not measured anew: the last reading, scraped again
     x not scraped                                       u not scraped, and nobody marked it (Prometheus was down)
+    v the same from just before its evaluation, so that the last scrape is just too old; of counters these scrapes only
     N not a number    P plus infinity    M minus infinity
     l critical, and measured a moment too late for its evaluation    L the same, and just that scrape was lost
     s good, and nobody marked that just the scrape at its evaluation was lost
     e good, and measured at every scrape: critical only between evaluations
 Of counters only:
     r good, after a restart      R restarted about an evaluation that no scrape saw
+    q after R: it stands one lower than before          j good, and from here on a second instance counts a half
     o not born yet, though its source is measured       O only the part is not born: nothing of it has happened
+    i the same as o, and the scrape at its evaluation lost
+    b not born yet, and its source not there either     d not born, and its source was there and is not any more
     f bad, but one event too few to say so              F bad, and just enough of them
 """
 
@@ -23,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 LIVES: dict[str, str] = {
     "quiet": "gggggggggggggggggggggggggg",
@@ -63,6 +68,12 @@ LIVES: dict[str, str] = {
     "foreign": "gggcccuuuuuugggwwwwwgggggg",
     "restarted": "ggggccccgrggggggrggggggggg",
     "restarted-unseen": "gggggggRggggggggggRggggggg",
+    "restarted-below": "gggRqgggggggggggggRqggggcc",
+    "joined": "ggggggggjcccccwwwwgggggggg",
+    "newborn": "bbbbbbbccccgggggggcccccggg",
+    "unborn-and-gone": "ooooioiioodddddddddddddddd",
+    "lapsed": "gggcccvvvvcccvvgggggvvvggg",
+    "lapsed-for-good": "gggccccvuuuuuuuuuuuuuuuuuu",
     "unborn": "ooooooooocccccgggggggggggg",
     "part-unborn": "OOOOOOOOOcccccgggggggggggg",
     "few": "nnnnnnnfnnnnnnnFnnnnnnfFfn",
@@ -80,11 +91,11 @@ TWO_EXPORTERS = "two-exporters"
 class Told:
     """What a rig measured of one life, evaluation by evaluation; None is no value."""
 
-    samples: Sequence[int | None]
+    samples: tuple[int | None, ...]
     """Ranks of the band of each measurement."""
-    windows: Sequence[int | None]
+    windows: tuple[int | None, ...]
     """Ranks of the band of each window."""
-    present: Sequence[bool]
+    present: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,7 @@ class Judged:
     stale: Sequence[bool]
 
 
+@lru_cache(maxsize=4096)
 def judge(told: Told, per_window: int) -> Judged:
     """What must fire. A window holds `per_window` samples."""
     sustained: list[int | None] = []

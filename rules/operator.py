@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from catalog.model import Catalog, TimeScale
-from rules.compile import header, rule_groups
+import re
+from collections.abc import Mapping
+
+from catalog.model import Catalog
+from rules.compile import GROUPS, header
 from rules.yamltext import Value, dump
 
+_LINE = re.compile(r"^(?=.)", re.MULTILINE)
 
-def prometheus_rule(catalog: Catalog, scale: TimeScale, *, docs: str = "docs") -> str:
-    """One resource with every group. Which namespace and labels select it is the cluster's business: patch them in."""
-    groups: list[Value] = [group for file in rule_groups(catalog, scale, docs=docs).values() for group in file]
+
+def prometheus_rule(catalog: Catalog, files: Mapping[str, str]) -> str:
+    """One resource with every group of the rule `files`, which `compile_rules` gave.
+
+    Which namespace and labels select it is the cluster's business: patch them in.
+    """
     value: Value = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": {"name": "grace", "labels": {"app.kubernetes.io/name": "grace"}},
-        "spec": {"groups": groups},
     }
-    return dump(value, header(catalog))
+    groups = "".join(_LINE.sub("  ", text.partition(GROUPS)[2]) for text in files.values())
+    return f"{dump(value, header(catalog))}spec:\n  {GROUPS}{groups}"

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 _SELECTOR = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{(.*)\})?$", re.DOTALL)
+LOOK = 3.5
+"""How many scrapes back a counter is read: three may be lost. No scrape lies on the end of such a range."""
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 
 
@@ -24,6 +27,7 @@ def duration(seconds: float) -> str:
     return text
 
 
+@lru_cache(maxsize=4096)
 def number(value: Decimal | float) -> str:
     """The shortest plain decimal of a value: `0.35`, `200`, never an exponent."""
     exact = value if isinstance(value, Decimal) else Decimal(repr(value))
@@ -77,7 +81,7 @@ def increase(counter: str, span: float, scrape: float, returned: str) -> str:
     A restart inside the span counts what came after it. A series that was born inside the span counts from 0 when its
     target was being scraped before; not when the source is one of `returned`, for then it is unknown what came when.
     """
-    look, resets = duration(4 * scrape), duration(span + scrape)
+    look, resets = duration(LOOK * scrape), duration(span + 1.05 * scrape)
     now, before = f"last_over_time({counter}[{look}])", f"last_over_time({counter}[{look}] offset {duration(span)})"
     return (
         "sum by (resource) (\n"

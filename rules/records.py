@@ -1,17 +1,33 @@
-"""What every recorded series of a metric must hold at one evaluation, counted over all resources and their lives."""
+"""What every recorded series of a metric must hold, evaluation by evaluation, and the queries that find differences.
+
+Expectations stand in the test as series of their own (`expected:…`), so that one query compares all resources at all
+evaluations: what it gives are the resources that differ, and how often.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from catalog.model import Band
 from rules.lives import Judged, Told
-from rules.promql import number
 
 Values = Sequence[float | None]
+
+MEASURED = ("worse", "lost-half", "idle-in-critical", "gone", "from-the-start", "gone-in-warning")
+"""The lives of which the window's statistics are compared too. No alert rests on a mean, a minimum, a percentile."""
+_EXACT = {
+    "resource:grace_value:sample": "sample",
+    "resource:grace_band:sample": "band",
+    "resource:grace_value:window": "window",
+    "resource:grace_band:window": "window_band",
+    "resource:grace_critical:sustained": "sustained",
+    "resource:grace_warning:raised": "raised",
+    "resource:grace_alert:severity": "severity",
+    "resource:grace_source:present": "present",
+}
+_STATISTICS = ("avg", "min", "max", "count", "p95")
 
 
 @dataclass(frozen=True)
@@ -22,75 +38,78 @@ class Life:
     windows: Values
     told: Told
     judged: Judged
+    parts: Mapping[str, Values]
+    """What is recorded besides, by the end of its name."""
 
 
-def records(lives: Sequence[Life], at: int, per_window: int, own: str) -> Iterator[tuple[str, Mapping[str, int]]]:
-    """Expressions and what they give: labels as promtool writes them, and how many resources have that value.
+def expected(life: Life) -> Iterator[tuple[str, Values]]:
+    """Names and values of the series that say what must be recorded and fire."""
+    for name, values in life.parts.items():
+        yield name.replace(":", "_"), values
+    yield "sample", life.samples
+    yield "band", life.told.samples
+    yield "window", life.windows
+    yield "window_band", life.told.windows
+    yield "sustained", life.judged.sustained
+    yield "raised", life.judged.raised
+    yield "severity", life.judged.severity
+    yield "present", [1 if each else None for each in life.told.present]
+    yield "stale", [1 if each else None for each in life.judged.stale]
 
-    `own` are matchers, without braces, of the series that belong to these lives.
-    """
-    plain: dict[str, list[float | None]] = {
-        "resource:grace_value:sample": [life.samples[at] for life in lives],
-        "resource:grace_band:sample": [life.told.samples[at] for life in lives],
-        "resource:grace_band:window": [life.told.windows[at] for life in lives],
-        "resource:grace_critical:sustained": [life.judged.sustained[at] for life in lives],
-        "resource:grace_warning:raised": [life.judged.raised[at] for life in lives],
-        "resource:grace_alert:severity": [life.judged.severity[at] for life in lives],
-        "resource:grace_source:present": [1 if life.told.present[at] else None for life in lives],
-        "resource:grace_value:window_min": [
-            min(held) if (held := _held(life, at, per_window)) else None for life in lives
-        ],
-        "resource:grace_value:window_max": [
-            max(held) if (held := _held(life, at, per_window)) else None for life in lives
-        ],
-        "resource:grace_value:window_count": [len(_held(life, at, per_window)) or None for life in lives],
-    }
-    for name, values in plain.items():
-        yield f'count_values("value", {name}{{{own}}})', _counted(("", value) for value in values)
-    rounded = {
-        "resource:grace_value:window": [life.windows[at] for life in lives],
-        "resource:grace_value:window_avg": [_mean(_held(life, at, per_window)) for life in lives],
-        "resource:grace_value:window_p95": [_p95(_held(life, at, per_window)) for life in lives],
-    }
-    for name, values in rounded.items():
-        # A mean or a percentile may end in any digit, so they are compared where no value lies near a step.
-        expr = f'count_values("value", floor({name}{{{own}}} * 1000 + 0.1237))'
-        yield expr, _counted(("", None if value is None else math.floor(value * 1000 + 0.1237)) for value in values)
-    for name, span in (("resource:grace_band:is", 1), ("resource:grace_band:window_count", per_window)):
+
+def statistics(life: Life, per_window: int) -> Iterator[tuple[str, str, Values]]:
+    """Names, bands (`""` where there is none) and values of what must be recorded of the window."""
+    spans = [(max(0, at - per_window + 1), at + 1) for at in range(len(life.samples))]
+    held = [sorted(value for value in life.samples[low:high] if value is not None) for low, high in spans]
+    yield "avg", "", [math.fsum(each) / len(each) if each else None for each in held]
+    yield "min", "", [each[0] if each else None for each in held]
+    yield "max", "", [each[-1] if each else None for each in held]
+    yield "count", "", [len(each) or None for each in held]
+    yield "p95", "", [_p95(each) for each in held]
+    for band in Band:
+        ranks = [life.told.samples[low:high] for low, high in spans]
         yield (
-            f'count_values by (band) ("value", {name}{{{own}}})',
-            _counted(
-                (f'band="{band}", ', count)
-                for life in lives
-                for band, count in _by_band(life.told.samples[max(0, at - span + 1) : at + 1])
-            ),
+            "bands",
+            band.value,
+            [each.count(band.rank) if len(each) > each.count(None) else None for each in ranks],
         )
 
 
-def _held(life: Life, at: int, per_window: int) -> list[float]:
-    return [value for value in life.samples[max(0, at - per_window + 1) : at + 1] if value is not None]
+def differences(own: str, parts: Iterable[str]) -> Iterator[str]:
+    """Queries, each of an instant vector that is empty where everything is as expected.
+
+    `own` are matchers, without braces, of the series that belong to these lives; `parts` what is recorded besides.
+    """
+    for part in parts:
+        yield different(f"resource:grace_{part}{{{own}}}", f"expected:{part.replace(':', '_')}")
+    for name, wanted in _EXACT.items():
+        # A mean that the rules round may lie beside ours by its last bit.
+        rounded = name == "resource:grace_value:window"
+        yield different(f"{name}{{{own}}}", f"expected:{wanted}", rounded=rounded)
+    for band in Band:
+        is_ = f'resource:grace_band:is{{{own},band="{band.value}"}}'
+        yield different(is_, f"(expected:band == bool {band.rank})")
+    lives = f'{own},resource=~".+/({"|".join(MEASURED)})"'
+    for name in _STATISTICS:
+        yield different(f"resource:grace_value:window_{name}{{{lives}}}", f"expected:{name}", rounded=True)
+    yield different(f"resource:grace_band:window_count{{{lives}}}", "expected:bands", "resource, band")
 
 
-def _mean(held: Sequence[float]) -> float | None:
-    return math.fsum(held) / len(held) if held else None
+def different(recorded: str, wanted: str, on: str = "resource", *, rounded: bool = False) -> str:
+    """Where the two vectors differ, by their labels `on`: in value, or because one lacks what the other has."""
+    unequal = f"abs({recorded} - on ({on}) {wanted}) > 0.000002" if rounded else f"{recorded} != on ({on}) {wanted}"
+    return f"{unequal} or {unlike(recorded, wanted, on)}"
 
 
-def _p95(held: Sequence[float]) -> float | None:
-    if not held:
+def unlike(recorded: str, wanted: str, on: str = "resource") -> str:
+    """What one of the two vectors has and the other lacks, by their labels `on`."""
+    return f"{recorded} unless on ({on}) {wanted} or {wanted} unless on ({on}) {recorded}"
+
+
+def _p95(ordered: Sequence[float]) -> float | None:
+    if not ordered:
         return None
-    ordered = sorted(held)
     rank = 0.95 * (len(ordered) - 1)
     below = math.floor(rank)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
-
-
-def _by_band(ranks: Sequence[int | None]) -> Iterator[tuple[str, int]]:
-    """How many samples were in each band; nothing at all without samples."""
-    held = [rank for rank in ranks if rank is not None]
-    return ((band.value, held.count(band.rank)) for band in Band if held)
-
-
-def _counted(values: Iterator[tuple[str, float | None]]) -> dict[str, int]:
-    counted = Counter(f'{{{label}value="{number(float(value))}"}}' for label, value in values if value is not None)
-    return dict(sorted(counted.items()))

@@ -29,7 +29,7 @@ from catalog.model import (
 )
 from rules.bands import base
 from rules.derive import Clock
-from rules.promql import split
+from rules.promql import LOOK, split
 
 STALE = "stale"
 SECOND = "second"
@@ -40,7 +40,7 @@ Point = float | str | None
 _MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*,?')
 
 
-class NoRig(Exception):
+class NoRig(ValueError):
     """No series can be made up that this metric's selectors match; the message says which."""
 
 
@@ -52,6 +52,8 @@ class Played:
     samples: list[float | None] = field(default_factory=list)
     windows: list[float | None] = field(default_factory=list)
     present: list[bool] = field(default_factory=list)
+    parts: dict[str, list[float | None]] = field(default_factory=dict)
+    """What is recorded besides, by the end of its name: `numerator:sample`."""
 
     def put(self, series: str, points: Iterable[Point], suffix: str = "", **labels: str) -> None:
         name, matchers = split(series)
@@ -77,7 +79,7 @@ class Rig:
 def rig(metric: MetricCatalogEntry, clock: Clock) -> Rig:
     """The rig of the metric's kind. Raises NoRig where its selectors cannot be matched by made-up series."""
     steps = max(1, math.floor(clock.interval / clock.scrape + 1e-9))
-    certain = clock.interval > 4 * clock.scrape
+    certain = clock.interval > LOOK * clock.scrape
     match metric.derive:
         case Gauge() as derive:
             return _Gauges(metric, clock, steps).gauge(derive)
@@ -86,19 +88,22 @@ def rig(metric: MetricCatalogEntry, clock: Clock) -> Rig:
         case Age() as derive:
             return _Gauges(metric, clock, steps).age(derive)
         case Rate() as derive:
-            return Rig(_COUNTED, partial(_rate, derive, metric, clock, steps), reads_gaps=False)
+            letters = _COUNTED | set("usv") | set("oi" if derive.per else "")
+            return Rig(letters, partial(_rate, derive, metric, clock, steps))
         case Quantile() as derive:
-            return Rig(_COUNTED, partial(_quantile, derive, metric, clock, steps), reads_gaps=False)
+            letters = _COUNTED | set("usv") | set("" if metric.empty is Empty.ABSENT else "odi")
+            return Rig(letters, partial(_quantile, derive, metric, clock, steps))
         case Events() as derive:
             play = partial(_events, derive, metric, clock, steps)
-            return Rig(_COUNTED | set("rRos"), play, reads_gaps=certain)
+            return Rig(_COUNTED | _BORN, play, reads_gaps=certain)
         case EventRatio() as derive:
             play = partial(_event_ratio, derive, metric, clock, steps)
-            return Rig(_COUNTED | set("rRosOfF"), play, reads_gaps=certain)
+            return Rig(_COUNTED | _BORN | set("OfF"), play, reads_gaps=certain)
 
 
 _COUNTED = frozenset("gGwWcECnx")
-_MEASURED = "gGwWcEChxulLes"
+_BORN = frozenset("rRqosbdijv")
+_MEASURED = "gGwWcEChxuvlLes"
 _STAMP = "grace_sample_timestamp_seconds"
 _NO_NUMBER = {"N": math.nan, "P": math.inf, "M": -math.inf}
 
@@ -114,7 +119,7 @@ def levels(metric: MetricCatalogEntry) -> dict[str, dict[str, float]]:
 
 def shared(metric: MetricCatalogEntry, played: Played) -> Played:
     """The same life where two exporters look on: of a sum each sees a half, of a maximum the other sees less."""
-    both = Played({}, played.samples, played.windows, played.present)
+    both = Played({}, played.samples, played.windows, played.present, played.parts)
     for (name, labels), points in played.series.items():
         mine, theirs = points, points
         if isinstance(metric.derive, Age) and name == split(metric.derive.timestamp)[0]:
@@ -162,7 +167,9 @@ def _levels(bands: Bands, side: str, unit: Unit, step: Decimal) -> dict[str, flo
             "e": good,
             "s": good,
             "m": monstrous,
+            "v": good,
             "r": good,
+            "j": good,
             "F": worst,
         }.items()
     }
@@ -194,11 +201,37 @@ def example(matchers: str) -> dict[str, str]:
         if operator == "=":
             labels[name] = value
         elif operator == "=~":
-            made_up = re.sub(r"\.[+*]?", "0", value.strip("^$").split("|")[0].strip("()"))
-            if not re.fullmatch(value, made_up):
-                raise NoRig(f'no value of {name} can be made up that matches "{value}"')
-            labels[name] = made_up
+            labels[name] = _matching(name, value)
     return labels
+
+
+_CLASSES = (
+    (re.compile(r"\\d"), "0"),
+    (re.compile(r"\\w"), "a"),
+    (re.compile(r"\\(.)"), r"\1"),
+    (re.compile(r"\[([^\^\]])[^\]]*\]"), r"\1"),
+    (re.compile(r"\."), "0"),
+)
+_CHOICE = re.compile(r"\((?:\?:)?([^()|]*)(?:\|[^()]*)?\)")
+
+
+def _matching(name: str, pattern: str) -> str:
+    """A value that the pattern matches: of every choice the first, of every class one, everything once.
+
+    Raises NoRig where that is none.
+    """
+    made_up = pattern.replace("\\\\", "\\").strip("^$")
+    for found, instead in _CLASSES:
+        made_up = found.sub(instead, made_up)
+    while _CHOICE.search(made_up):
+        made_up = _CHOICE.sub(r"\1", made_up)
+    made_up = re.sub(r"[+*?]", "", made_up.split("|")[0])
+    try:
+        if re.fullmatch(pattern.replace("\\\\", "\\"), made_up):
+            return made_up
+    except re.error:
+        pass  # Prometheus knows the pattern, Python does not.
+    raise NoRig(f'no value of {name} can be made up that matches "{pattern}"')
 
 
 def close(value: float) -> float | None:
@@ -224,7 +257,7 @@ class _Gauges:
         played.put(derive.series, self._points(life, read, lambda _at, _step: values["c"]))
         gone = "NPMn"
         if derive.present:
-            played.put(derive.present, self._points(life, [None if letter in "xu" else 20.0 for letter in life]))
+            played.put(derive.present, self._points(life, [None if letter in "xuv" else 20.0 for letter in life]))
             if self.metric.empty is not Empty.ABSENT:
                 gone = ""
         nothing = 0.0 if self.metric.empty is Empty.ZERO else None
@@ -237,9 +270,9 @@ class _Gauges:
         whole = 10000.0
         played = Played()
         read = [self._read(letter, values) for letter in life]
-        under = [None if letter in "xu" else 0.0 if letter == "n" else whole for letter in life]
+        under = [None if letter in "xuv" else 0.0 if letter == "n" else whole for letter in life]
         over = [
-            None if letter in "xu" else 0.0 if value is None else value * whole
+            None if letter in "xuv" else 0.0 if value is None else value * whole
             for letter, value in zip(life, read, strict=True)
         ]
         played.put(derive.numerator, self._points(life, over, lambda _at, _step: values["c"] * whole))
@@ -255,7 +288,7 @@ class _Gauges:
         read = [self._read(letter, values) for letter in life]
         since = [None if value is None else close(at * self.clock.interval - value) for at, value in enumerate(read)]
         played.put(derive.timestamp, self._points(life, since))
-        played.put(derive.present, self._points(life, [None if letter in "xu" else 3.0 for letter in life]))
+        played.put(derive.present, self._points(life, [None if letter in "xuv" else 3.0 for letter in life]))
         return self._told(played, life, read, 0.0, "")
 
     def _told(
@@ -264,13 +297,13 @@ class _Gauges:
         """The life as it is read: each measurement once. `gone` are the letters at which the source is not there."""
         interval = self.clock.interval
         taken = [
-            None if letter in "xu" else (at + 0.01 * (letter in "lL")) * interval for at, letter in enumerate(life)
+            None if letter in "xuv" else (at + 0.01 * (letter in "lL")) * interval for at, letter in enumerate(life)
         ]
         stamp = f'{_STAMP}{{metric_id="{self.metric.id}"}}'
         played.put(stamp, self._points(life, taken, lambda at, step: at * interval + step * self.clock.scrape))
         readings: list[float | None] = []
         for letter, value in zip(life, read, strict=True):
-            if letter in "xuh":
+            if letter in "xuvh":
                 readings.append(None)
             elif letter == "n":
                 readings.append(nothing)
@@ -281,17 +314,17 @@ class _Gauges:
             # One evaluation finds nothing new; from then on each reads the measurement before, and none is lost.
             readings = [*readings[:late], None, *readings[late:-1]]
         played.samples = readings
-        played.windows = _aggregated(self.metric, self.clock, played.samples)
+        played.windows = aggregated(self.metric, self.clock, played.samples)
         held = self._unheld(life)
         # The last scrape before an unmarked gap is still young enough at the gap's first evaluation.
         played.present = [
-            held[at - 1] not in "xu" + gone if letter == "u" and at else letter not in "xuL" + gone
+            held[at - 1] not in "xuv" + gone if letter == "u" and at else letter not in "xuvL" + gone
             for at, letter in enumerate(held)
         ]
         return played
 
     def _read(self, letter: str, values: dict[str, float]) -> float | None:
-        if letter in "xnhu":
+        if letter in "xnhuv":
             return None
         return _NO_NUMBER.get(letter, values.get(letter))
 
@@ -316,12 +349,15 @@ class _Gauges:
             first: list[Point] = [current] if letter == "l" else []
             if letter in "Ls":
                 first = [STALE if there and letter == "L" else None]
+            if letter == "v":
+                # The gap began a scrape earlier: at this evaluation the last one is just too old.
+                points[-1] = None
             current = current if letter == "h" else value
             if letter == "e" and between is not None:
                 points += [current, *(between(at, step) for step in range(1, self.steps))]
                 continue
             points += [*first, *[current] * (self.steps - len(first))]
-            if current is None and there and letter != "u":
+            if current is None and there and letter not in "uv":
                 points[-self.steps] = STALE
         return points
 
@@ -333,13 +369,14 @@ def unstamped(metric: MetricCatalogEntry, clock: Clock, life: str, played: Playe
     older = clock.interval if isinstance(metric.derive, Age) else 0.0
     for at in range(1, len(life)):
         value = samples[at - 1]
-        if life[at] == "u" != life[at - 1] and value is not None:
+        if life[at] == "u" and life[at - 1] not in "uv" and value is not None:
             # The last scrape is still young enough at the gap's first evaluation.
             samples[at] = value + older
-    return Played(series, samples, _aggregated(metric, clock, samples), played.present)
+    return Played(series, samples, aggregated(metric, clock, samples), played.present)
 
 
-def _aggregated(metric: MetricCatalogEntry, clock: Clock, samples: Sequence[float | None]) -> list[float | None]:
+def aggregated(metric: MetricCatalogEntry, clock: Clock, samples: Sequence[float | None]) -> list[float | None]:
+    """Each window's value, where it is the mean or the maximum of samples."""
     windows: list[float | None] = []
     for at, sample in enumerate(samples):
         seen = [value for value in samples[max(0, at - clock.samples + 1) : at + 1] if value is not None]
@@ -352,96 +389,141 @@ def _aggregated(metric: MetricCatalogEntry, clock: Clock, samples: Sequence[floa
     return windows
 
 
-def _marked(points: Sequence[float | None]) -> list[Point]:
-    marked: list[Point] = []
-    there = False
-    for point in points:
-        marked.append(STALE if there and point is None else point)
-        there = point is not None
-    return marked
-
-
 def _counter(life: str, each: Sequence[float], steps: int, start: float) -> list[Point]:
     """A counter's points: what letter k adds, it adds evenly between evaluation k-1 and evaluation k."""
-    points: list[float | None] = [start]
+    points: list[Point] = [None if life[0] in "odi" else start]
     total = start
     for letter, amount in list(zip(life, each, strict=True))[1:]:
-        for step in range(1, steps + 1):
-            value = total + amount * step / steps
-            points.append(None if letter == "x" else value)
+        there = points[-1] is not None and points[-1] != STALE
+        if letter in "xuodi":
+            points += [STALE if there and letter == "x" else None, *[None] * (steps - 1)]
+        else:
+            points += [total + amount * step / steps for step in range(1, steps + 1)]
+        _lose(points, letter)
         total += amount
-    return _marked(points)
+    return points
 
 
-def _counted(life: str) -> list[bool]:
-    return [letter != "x" for letter in life]
+def _lose(points: list[Point], letter: str) -> None:
+    """The scrapes that a letter loses before its evaluation, and nobody marks."""
+    lost = {"s": 1, "v": 2, "R": 2}.get(letter, 0)
+    if lost:
+        points[-lost:] = [None] * lost
+
+
+def _fresh(points: Sequence[Point], at: int) -> bool:
+    """Whether a series was scraped within the last two scrapes, at scrape `at`."""
+    return any(isinstance(point, float) for point in points[max(0, at - 1) : at + 1])
+
+
+def _stamps(life: str, clock: Clock, steps: int) -> list[Point]:
+    """When the source of what is not born was measured, scrape by scrape: at each, until that stops."""
+    points: list[Point] = [at * clock.interval / steps for at in range(len(life) * steps)]
+    for at, letter in enumerate(life):
+        if letter in "bdi":
+            # The last scrape is just too old at the first evaluation without it.
+            lost = 1 if letter == "i" else 2 if letter == "d" != life[at - 1] else min(steps, at * steps + 1)
+            points[at * steps + 1 - lost : at * steps + 1] = [None] * lost
+    return points
 
 
 def _rate(
     derive: Rate, metric: MetricCatalogEntry, clock: Clock, steps: int, life: str, values: dict[str, float]
 ) -> Played:
-    per = 2.0 if derive.per else 1.0
-    step = clock.interval / steps
-    speeds = [values.get(letter, 0.0) * per for letter in life]
-    played = Played(present=_counted(life))
-    played.put(derive.counter, _counter(life, [speed * clock.interval for speed in speeds], steps, 1e6))
+    each = 2.0 if derive.per else 1.0
+    points = _counter(life, [values.get(letter, 0.0) * each * clock.interval for letter in life], steps, 1e6)
+    alive = points
+    played = Played()
+    played.put(derive.counter, points)
     if derive.per:
-        played.put(derive.per, _counter(life, [0.0] * len(life), steps, per))
-    each = [math.nan] + [
-        speed * step if letter != "x" else math.nan
-        for letter, speed in list(zip(life, speeds, strict=True))[1:]
-        for _ in range(steps)
-    ]
-    for at in range(len(life)):
-        value = _rated(each[: at * steps + 1], step, clock.rate_seconds(clock.interval))
-        played.samples.append(None if value is None or life[at] == "x" else close(value / per))
-    played.windows = _aggregated(metric, clock, played.samples)
-    if metric.aggregate is Aggregate.SAME:
-        played.windows = [
-            None
-            if (value := _rated(each[: at * steps + 1], step, clock.rate_seconds(clock.window))) is None
-            else close(value / per)
-            for at in range(len(life))
-        ]
+        alive = _counter(life.replace("o", "g").replace("i", "s"), [0.0] * len(life), steps, each)
+        played.put(derive.per, alive)
+
+    def over(at: int, span: float) -> float | None:
+        seen = _Seen.of(points, at * steps, clock, span)
+        if derive.per and not _fresh(alive, at * steps):
+            return None
+        if seen is None:
+            known = any(isinstance(point, float) for point in points[max(0, at * steps - 3) : at * steps + 1])
+            return 0.0 if derive.per and metric.empty is Empty.ZERO and not known else None
+        return close(seen.rate(points) / each)
+
+    played.present = [_fresh(alive, at * steps) for at in range(len(life))]
+    played.samples = [over(at, clock.interval) for at in range(len(life))]
+    played.windows = (
+        [over(at, clock.window) for at in range(len(life))]
+        if metric.aggregate is Aggregate.SAME
+        else aggregated(metric, clock, played.samples)
+    )
     return played
 
 
-def _rated(each: Sequence[float], step: float, span: float) -> float | None:
-    """The mean speed over the scrapes that a range holds, extended to its beginning as Prometheus does."""
-    held = [gain for gain in each[-math.floor(span / step) :] if not math.isnan(gain)]
-    if not held:
-        return None
-    covered = len(held) * step
-    before = span - covered
-    return math.fsum(held) / covered * (covered + (before if before < 1.1 * step else step / 2)) / span
+@dataclass(frozen=True)
+class _Seen:
+    """The first and the last scrape that a range holds, and by what the gain between them becomes a rate."""
+
+    first: int
+    last: int
+    factor: float
+
+    @classmethod
+    def of(cls, points: Sequence[Point], at: int, clock: Clock, span: float) -> _Seen | None:
+        """None where the range that ends at scrape `at` holds fewer than two scrapes."""
+        reach = clock.rate_seconds(span)
+        low = max(0, at - math.floor(reach / clock.scrape))
+        held = [each for each in range(low, at + 1) if isinstance(points[each], float)]
+        if len(held) < 2:
+            return None
+        first, last = held[0], held[-1]
+        covered = (last - first) * clock.scrape
+        between = covered / (len(held) - 1)
+        missing = (reach - (at - first) * clock.scrape, (at - last) * clock.scrape)
+        # As Prometheus does: a whole gap at either end where it is no longer than usual, else half of what is usual.
+        extended = sum(gap if gap < 1.1 * between else between / 2 for gap in missing)
+        return cls(first, last, (covered + extended) / covered / reach)
+
+    def gain(self, points: Sequence[Point]) -> float:
+        """What a counter gained between the two scrapes."""
+        first, last = points[self.first], points[self.last]
+        assert isinstance(first, float)
+        assert isinstance(last, float)
+        return last - first
+
+    def rate(self, points: Sequence[Point]) -> float:
+        """The same per second."""
+        return self.gain(points) * self.factor
 
 
 def _quantile(
     derive: Quantile, metric: MetricCatalogEntry, clock: Clock, steps: int, life: str, values: dict[str, float]
 ) -> Played:
     bounds = _bounds(metric)
-    observed = 1000
+    observed = 10000
     spread = [_spread(values.get(letter), bounds, derive.quantile, observed) for letter in life]
-    played = Played(present=_counted(life))
+    played = Played()
+    buckets: list[list[Point]] = []
     for index, bound in enumerate([*bounds, math.inf]):
         each = [sum(counts[: index + 1]) * steps if counts else 0.0 for counts in spread]
         label = "+Inf" if math.isinf(bound) else repr(bound)
-        played.put(derive.histogram, _counter(life, [float(x) for x in each], steps, 1e6), "_bucket", le=label)
-    totals = [float(observed * steps) if counts else 0.0 for counts in spread]
-    played.put(derive.histogram, _counter(life, totals, steps, 1e6), "_count")
-    scrapes = [counts for counts in spread[1:] for _ in range(steps)]
-    step = clock.interval / steps
+        buckets.append(_counter(life, [float(x) for x in each], steps, 1e6))
+        played.put(derive.histogram, buckets[-1], "_bucket", le=label)
+    played.put(derive.histogram, buckets[-1], "_count")
 
     def over(at: int, span: float) -> float | None:
-        held = scrapes[max(0, at * steps - math.floor(clock.rate_seconds(span) / step)) : at * steps]
-        merged = [sum(counts[index] for counts in held if counts) for index in range(len(bounds) + 1)]
-        return _quantile_of(merged, bounds, derive.quantile)
+        seen = _Seen.of(buckets[-1], at * steps, clock, span)
+        if seen is None:
+            return None
+        upto = [seen.gain(bucket) for bucket in buckets]
+        return _quantile_of([high - low for low, high in pairwise([0.0, *upto])], bounds, derive.quantile)
 
-    for at in range(len(life)):
-        played.samples.append(over(at, clock.interval))
-        played.windows.append(over(at, clock.window))
-    if metric.aggregate is not Aggregate.SAME:
-        played.windows = _aggregated(metric, clock, played.samples)
+    _measured(played, metric, clock, life, steps)
+    played.present = [letter in "oi" or _fresh(buckets[-1], at * steps) for at, letter in enumerate(life)]
+    played.samples = [over(at, clock.interval) for at in range(len(life))]
+    played.windows = (
+        [over(at, clock.window) for at in range(len(life))]
+        if metric.aggregate is Aggregate.SAME
+        else aggregated(metric, clock, played.samples)
+    )
     return played
 
 
@@ -469,15 +551,21 @@ def _spread(value: float | None, bounds: Sequence[float], quantile: float, obser
         counts[index + 1] = observed - counts[index]
         return counts
     index = next((at for at, bound in enumerate(bounds) if value <= bound), len(bounds) - 1)
-    counts[index] = observed
+    lower = bounds[index - 1] if index else 0.0
+    within = min(1.0, (value - lower) / (bounds[index] - lower))
+    # So many lie below the value's bucket that the quantile comes to lie as far within it as the value does.
+    below = math.ceil(observed * (quantile - within) / (1 - within)) - 1 if index and within < quantile else 0
+    counts[index] = observed - below
+    if below:
+        counts[index - 1] = below
     return counts
 
 
-def _quantile_of(counts: Sequence[int], bounds: Sequence[float], quantile: float) -> float | None:
+def _quantile_of(counts: Sequence[float], bounds: Sequence[float], quantile: float) -> float | None:
     total = sum(counts)
     if not total:
         return None
-    rank, below = quantile * total, 0
+    rank, below = quantile * total, 0.0
     for index, count in enumerate(counts):
         if below + count >= rank and count:
             if index == len(bounds):
@@ -496,49 +584,42 @@ class CountedLife:
 
     def __init__(self, life: str, each: Sequence[float], present: Sequence[bool], born: int = 0) -> None:
         self.life = life
-        self.each = each
         self.present = present
         self.born = born
         """The first letter at which the counter is there; it counts from 0 then."""
         self.restarts = [at + (letter == "R") for at, letter in enumerate(life) if letter in "rR"]
         self.totals = [0.0 if born else 1000.0]
         for at, amount in list(enumerate(each))[1:]:
-            self.totals.append((0.0 if at in self.restarts else self.totals[-1]) + amount)
+            last = self.totals[-1]
+            self.totals.append(last - 1 if life[at] == "q" else (0.0 if at in self.restarts else last) + amount)
 
     def read(self, at: int) -> float | None:
         """The counter as an evaluation reads it."""
-        return None if at < self.born or self.life[at] == "x" else self.totals[at]
+        return None if at < self.born or self.life[at] in "xbd" else self.totals[at]
 
     def gained(self, at: int, span: int) -> float | None:
         """How many events the last `span` intervals saw; None where nobody can know."""
         now, start = self.read(at), at - span
-        if now is None or start < 0:
+        if now is None:
             return None
         if any(start < began <= at and (self.life[began - 1] != "R" or start < began - 1) for began in self.restarts):
             return now
+        if start < 0:
+            return None
         before = self.read(start)
         if before is not None and now >= before:
             return now - before
         return None if any(self._returned(each) for each in range(start + 1, at + 1)) else now
 
-    def over(self, at: int, span: int, samples: Sequence[float | None]) -> float | None:
-        """The same over a window; while it has not been known for so long, the sum of what was seen."""
-        gained = self.gained(at, span)
-        seen = [value for value in samples[max(0, at - span + 1) : at + 1] if value is not None]
-        return gained if gained is not None or not seen else math.fsum(seen)
-
     def points(self, steps: int) -> list[Point]:
         """A point per scrape: what a letter adds, it adds in the middle, or right at its beginning after a restart."""
         points: list[Point] = [None if self.born else self.totals[0]]
         for at in range(1, len(self.life)):
-            late = 0 if at in self.restarts else steps // 2
+            late = 0 if at in self.restarts or self.life[at] == "v" else steps // 2
             points += [self.totals[at - 1]] * late + [self.totals[at]] * (steps - late)
-            if at < self.born or self.life[at] == "x":
+            if at < self.born or self.life[at] in "xbd":
                 points[-steps:] = [None] * steps
-            elif self.life[at] == "R":
-                points[-2:] = [None, None]
-            elif self.life[at] == "s":
-                points[-1] = None
+            _lose(points, self.life[at])
             if self.life[at] == "x" and points[-steps - 1] is not None:
                 points[-steps] = STALE if points[-steps - 1] != STALE else None
         return points
@@ -547,37 +628,71 @@ class CountedLife:
         return self.present[at] and any(self.present[:at]) and not self.present[at - 1]
 
 
+def _put(
+    played: Played, series: str, life: str, each: Sequence[float], steps: int, unborn: str = "obdi"
+) -> list[CountedLife]:
+    """The counter that adds `each`, among the played; from a letter j on, another instance adds half of it."""
+    joins = life.find("j")
+    theirs = [0.0 if joins < 0 or at < joins else float(amount // 2) for at, amount in enumerate(each)]
+    mine = [amount - their for amount, their in zip(each, theirs, strict=True)]
+    counters = [CountedLife(life, mine, played.present, _born(life, unborn))]
+    played.put(series, counters[0].points(steps))
+    if joins >= 0:
+        counters.append(CountedLife(life, theirs, played.present, joins))
+        played.put(series, counters[1].points(steps), instance=SECOND)
+    return counters
+
+
+def _over_window(
+    counters: Sequence[CountedLife], at: int, clock: Clock, samples: Sequence[float | None]
+) -> float | None:
+    """What they gained over the window; while nobody can know, the sum of what was seen."""
+    together = _together(counters, at, clock.samples)
+    return _seen(samples, at, clock.samples) if together is None else together
+
+
+def _together(counters: Sequence[CountedLife], at: int, span: int) -> float | None:
+    """What several counters gained, as far as anybody can know; None where nobody knows it of any."""
+    gained = [each for each in (counter.gained(at, span) for counter in counters) if each is not None]
+    return math.fsum(gained) if gained else None
+
+
+def _seen(samples: Sequence[float | None], at: int, span: int) -> float | None:
+    """The sum of the last `span` samples; None where there are none."""
+    seen = [value for value in samples[max(0, at - span + 1) : at + 1] if value is not None]
+    return math.fsum(seen) if seen else None
+
+
 def _told_present(metric: MetricCatalogEntry, life: str) -> list[bool]:
     """Whether a counter's source is there: what is not born is there too, where its source is measured."""
-    unseen = "xR" + ("o" if metric.empty is Empty.ABSENT else "")
+    unseen = "xRvbd" + ("oi" if metric.empty is Empty.ABSENT else "")
     return [letter not in unseen for letter in life]
 
 
 def _born(life: str, unborn: str) -> int:
-    return next(at for at, letter in enumerate(life) if letter not in unborn)
+    return next((at for at, letter in enumerate(life) if letter not in unborn), len(life))
 
 
 def _measured(played: Played, metric: MetricCatalogEntry, clock: Clock, life: str, steps: int) -> None:
     """The source of what is not born says that it is measured."""
     if "o" in life:
-        points = [at * clock.interval / steps for at in range(len(life) * steps)]
-        played.put(f'{_STAMP}{{metric_id="{metric.id}"}}', points)
+        played.put(f'{_STAMP}{{metric_id="{metric.id}"}}', _stamps(life, clock, steps))
 
 
 def _events(
     derive: Events, metric: MetricCatalogEntry, clock: Clock, steps: int, life: str, values: dict[str, float]
 ) -> Played:
     played = Played(present=_told_present(metric, life))
-    counted = CountedLife(life, [values.get(letter, 0.0) for letter in life], played.present, _born(life, "o"))
-    played.put(derive.counter, counted.points(steps))
+    each = [values.get(letter, 0.0) for letter in life]
+    counters = _put(played, derive.counter, life, each, steps)
     _measured(played, metric, clock, life, steps)
     for at, letter in enumerate(life):
-        nothing = 0.0 if letter == "o" and metric.empty is Empty.ZERO else None
-        played.samples.append(nothing if letter == "o" else counted.gained(at, 1))
+        nothing = 0.0 if metric.empty is Empty.ZERO else None
+        played.samples.append(nothing if letter in "oi" else _together(counters, at, 1))
     played.windows = (
-        [counted.over(at, clock.samples, played.samples) for at in range(len(life))]
+        [_over_window(counters, at, clock, played.samples) for at in range(len(life))]
         if metric.aggregate is Aggregate.SAME
-        else _aggregated(metric, clock, played.samples)
+        else aggregated(metric, clock, played.samples)
     )
     return played
 
@@ -593,24 +708,24 @@ def _event_ratio(
     shares = [bad.get(letter, values.get(letter, 0.0)) for letter in life]
     some = [round(share * count) * 1.0 for share, count in zip(shares, every, strict=True)]
     (over, over_matchers), (under, under_matchers) = split(derive.numerator), split(derive.denominator)
-    part = CountedLife(life, some, played.present, _born(life, "oO"))
-    whole_ = CountedLife(life, every, played.present, _born(life, "o"))
-    played.put(derive.numerator, part.points(steps))
+    part = _put(played, derive.numerator, life, some, steps, "obdiO")
     if over != under:
-        played.put(derive.denominator, whole_.points(steps))
+        whole_ = _put(played, derive.denominator, life, every, steps)
     else:
         if not over_matchers or under_matchers:
             raise NoRig("a numerator that is part of its denominator needs matchers, and the denominator none")
         rest = [all_ - some_ for all_, some_ in zip(every, some, strict=True)]
-        played.put(derive.denominator, CountedLife(life, rest, played.present, whole_.born).points(steps))
+        whole_ = [*part, *_put(played, derive.denominator, life, rest, steps)]
     _measured(played, metric, clock, life, steps)
-    parts, wholes = ([each.gained(at, 1) for at in range(len(life))] for each in (part, whole_))
-    for at in range(len(life)):
-        known = whole_.over(at, clock.samples, wholes)
-        enough = known is not None and known >= derive.at_least
-        windows = part.over(at, clock.samples, parts), known
-        for (some_, all_), told in (((parts[at], wholes[at]), played.samples), (windows, played.windows)):
+    for name, counters in (("numerator", part), ("denominator", whole_)):
+        gained = [_together(counters, at, 1) for at in range(len(life))]
+        played.parts[f"{name}:sample"] = gained
+        played.parts[f"{name}:window"] = [_over_window(counters, at, clock, gained) for at in range(len(life))]
+    for told, over_ in ((played.samples, "sample"), (played.windows, "window")):
+        some_of, all_of = played.parts[f"numerator:{over_}"], played.parts[f"denominator:{over_}"]
+        for some_, all_, known in zip(some_of, all_of, played.parts["denominator:window"], strict=True):
+            enough = known is not None and known >= derive.at_least
             told.append(close((some_ or 0.0) / all_) if enough and all_ else None)
     if metric.aggregate is not Aggregate.SAME:
-        played.windows = _aggregated(metric, clock, played.samples)
+        played.windows = aggregated(metric, clock, played.samples)
     return played

@@ -1,12 +1,10 @@
 """Small damage to a rule's PromQL: another operator, another threshold, another window, a guard taken away.
 
-Every place of an expression gives one mutation for each change that fits there. What provably changes nothing is not
-made, for no test can see it:
+Every place of an expression gives one mutation for each change that fits there. Some provably change nothing, so that
+no test can see them: they are made all the same, and carry the proof. Two kinds are left to a parser's imagination:
 
-- A range that holds as many evaluations as before (`[i/2]` halved still holds the one that this evaluation wrote).
 - `==` never becomes `>=` or `<=`: ranks are 0, 1 or 2, and at either end that is the same.
-- One range of several equal ones: a sum or a product needs all its terms, so all equal ranges change together.
-- What `EQUIVALENT` lists, each with its proof.
+- Equal ranges in one expression change together: a sum or a product needs all its terms.
 
 Names, labels and matching (`by`, `on`) are left alone: the damage is to numbers and logic.
 """
@@ -14,7 +12,7 @@ Names, labels and matching (`by`, `on`) are left alone: the damage is to numbers
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import promql_parser
@@ -41,6 +39,11 @@ _GUARDS = tuple(
 )
 
 
+_RECORDED = re.compile(r"(?:resource|job_instance_resource):grace_")
+_SKIPS = frozenset({22.5, 45.0, 225.0})
+"""How much younger a measurement must be for the earlier one to be read, in seconds: a time, not an edge."""
+
+
 @dataclass(frozen=True)
 class Equivalent:
     """Mutations that change nothing: of records of this name, where `what` is found in what was done."""
@@ -48,10 +51,13 @@ class Equivalent:
     record: str
     what: str
     proof: str
+    holds: Callable[[int, int], bool] = lambda interval, samples: True
+    """For which intervals (seconds) and windows (evaluations) that is so."""
 
-    def covers(self, record: str, what: str) -> bool:
+    def covers(self, record: str, what: str, interval: int, samples: int) -> bool:
         """Whether this mutation is one of them."""
-        return bool(re.fullmatch(self.record, record) and re.search(self.what, what))
+        found = re.fullmatch(self.record, record) and re.search(self.what, what, re.DOTALL)
+        return bool(found) and self.holds(interval, samples)
 
 
 EQUIVALENT = (
@@ -59,12 +65,6 @@ EQUIVALENT = (
         "resource:grace_alert:severity",
         r"^(threshold '0' -> '-1'|operator '>' -> '>=') in 'max_over_time\(resource:grace_warning:raised",
         "What the line gives is the raised value itself: 0 let through is the 0 of the line below.",
-    ),
-    Equivalent(
-        ".*",
-        r"^guard ' and timestamp.*\) and on \(job, instance, resource\)|"
-        r"^threshold .* in '\(.* and timestamp.*\) and on \(job, instance, resource\)",
-        "A reading whose timestamp was not read before was scraped since then, and its whole target with it.",
     ),
     Equivalent(
         "resource:grace_source:returned",
@@ -79,12 +79,10 @@ EQUIVALENT = (
     Equivalent(
         "[A-Z].*",
         r"^window .* in 'last_over_time\(resource:grace_alert:severity",
-        "The severity outlives every hold as 0 while the window has samples; where a window holds fewer than five "
-        "evaluations it may not, and there these are made.",
+        "The severity outlives every hold as 0 while the window has samples, and it has them for longer than any hold.",
+        lambda interval, samples: samples >= 5,
     ),
 )
-"""The last one is for windows of five evaluations and more."""
-FEW = 5
 
 
 @dataclass(frozen=True)
@@ -94,15 +92,16 @@ class Mutation:
     kind: str
     what: str
     expr: str
+    proof: str = ""
+    """Why it means the same; empty where it does not."""
 
 
 def mutations(record: str, expr: str, interval: float, samples: int) -> Iterator[Mutation]:
-    """Every mutation of an expression that is still PromQL and means something else, in the order of places.
+    """Every mutation of an expression that is still PromQL, in the order of places.
 
     `interval` is the group's, in seconds; `samples` is how many evaluations its window holds.
     """
-    proven = EQUIVALENT if samples >= FEW else EQUIVALENT[:-1]
-    for kind, start, end, text in _changes(expr, interval):
+    for kind, start, end, text in _changes(expr):
         damaged = expr.replace(expr[start:end], text) if kind == "window" else expr[:start] + text + expr[end:]
         try:
             promql_parser.parse(damaged)
@@ -110,23 +109,34 @@ def mutations(record: str, expr: str, interval: float, samples: int) -> Iterator
             continue
         line = expr[expr.rfind("\n", 0, max(start, 1)) + 1 :].lstrip("\n").split("\n")[0].strip()
         what = f"{kind} {expr[start:end].strip()!r} -> {text!r} in {line!r}"
-        if not any(each.covers(record, what) for each in proven):
-            yield Mutation(kind, what, damaged)
+        yield Mutation(kind, what, damaged, _proof(record, what, interval, samples))
 
 
-def _changes(expr: str, interval: float) -> Iterator[tuple[str, int, int, str]]:
+def _proof(record: str, what: str, interval: float, samples: int) -> str:
+    window = re.match(r"window '\[(\w+)\]' -> '\[(\w+)\]' in ", what)
+    if window and _RECORDED.search(what):
+        before, after = (promql_parser.parse_duration(each).total_seconds() for each in window.groups())
+        if int(before / interval) == int(after / interval):
+            return "Evaluations lie on the group's grid, and the range holds as many of them as before."
+    for each in EQUIVALENT:
+        if each.covers(record, what, round(interval), samples):
+            return each.proof
+    return ""
+
+
+def _changes(expr: str) -> Iterator[tuple[str, int, int, str]]:
     for found in _OPERATOR.finditer(expr):
         # The signs of the infinities are followed by no space, so they are never found here.
         for other in _OPERATORS[found.group()]:
             yield "operator", found.start(), found.end(), other
     for found in _THRESHOLD.finditer(expr):
-        for other in _thresholds(found, interval):
+        for other in _thresholds(found):
             yield "threshold", found.start(2), found.end(2), other
     seen: set[str] = set()
     for found in _WINDOW.finditer(expr):
         seconds = promql_parser.parse_duration(found[1]).total_seconds()
         for factor in (0.5, 2):
-            if found[1] not in seen and int(seconds / interval) != int(seconds * factor / interval):
+            if found[1] not in seen:
                 yield "window", found.start(), found.end(), f"[{max(1, round(seconds * factor * 1000))}ms]"
         seen.add(found[1])
     for guard in _GUARDS:
@@ -134,10 +144,10 @@ def _changes(expr: str, interval: float) -> Iterator[tuple[str, int, int, str]]:
             yield "guard", found.start(), found.end(), ""
 
 
-def _thresholds(found: re.Match[str], interval: float) -> tuple[str, ...]:
+def _thresholds(found: re.Match[str]) -> tuple[str, ...]:
     """A time twice or half as long; a count one more or less; an edge a tenth further or nearer."""
     value = float(found[2])
-    if found[1].startswith("time") or value == 0.75 * interval:
+    if found[1].startswith("time") or value in _SKIPS:
         return (format(value * 2, "g"), format(value / 2, "g"))
     if value <= 8 and value.is_integer():
         return (str(int(value + 1)), str(int(value - 1)))

@@ -13,9 +13,9 @@ RANKS = {"g": 0, "w": 1, "c": 2, "x": None}
 
 def fires(samples: str, windows: str) -> str:
     told = Told(
-        [RANKS[letter] for letter in samples],
-        [None if rank == "-" else int(rank) for rank in windows],
-        [letter != "x" for letter in samples],
+        tuple(RANKS[letter] for letter in samples),
+        tuple(None if rank == "-" else int(rank) for rank in windows),
+        tuple(letter != "x" for letter in samples),
     )
     return "".join(str(rank or 0) for rank in judge(told, 10).severity)
 
@@ -61,7 +61,7 @@ def test_sustained_is_the_last_three_none_older_than_three_and_a_half_intervals(
 
 def test_stale_is_four_evaluations_without_a_sign_of_life_and_never_what_never_lived() -> None:
     def missed(signs: str) -> str:
-        told = Told([None] * len(signs), [None] * len(signs), [sign == "+" for sign in signs])
+        told = Told((None,) * len(signs), (None,) * len(signs), tuple(sign == "+" for sign in signs))
         return "".join("#" if each else "." for each in judge(told, 10).stale)
 
     assert missed("+++---+++") == "........."
