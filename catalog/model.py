@@ -33,6 +33,7 @@ from catalog.notation import (
     DURATION_PATTERN,
     parse_bands,
     parse_response,
+    parsed_promql,
     plain_decimal,
 )
 from catalog.notation import parse_duration as parse_duration
@@ -56,7 +57,9 @@ Seconds = Annotated[
 ]
 Id = Annotated[str, Field(pattern=ID_PATTERN, max_length=100, examples=["orders.backlog", "drain-queue"])]
 SeriesName = Annotated[
-    str, Field(pattern=SERIES_PATTERN, max_length=500, examples=["orders_backlog", 'orders_total{state="failed"}'])
+    str,
+    Field(pattern=SERIES_PATTERN, max_length=500, examples=["orders_backlog", 'orders_total{state="failed"}']),
+    AfterValidator(parsed_promql),
 ]
 """A series, with matchers where only some of it count: `grace_http_requests_total{code=~"5.."}`."""
 
@@ -393,7 +396,7 @@ class PlaybookDefinition(Frozen):
     verified_by: VerifiedBy
     if_ineffective: IfIneffective
     release: Release = Release.NEVER
-    precondition: str | None = None
+    precondition: Annotated[str, AfterValidator(parsed_promql)] | None = None
     """PromQL that must give something other than 0 for the playbook to run; what cannot be asked counts as false."""
     shadow: bool = False
     """Decided and recorded, never touched."""
@@ -538,7 +541,7 @@ class Binding(Frozen):
     target: str = Field(min_length=1)
     """The inventory's target that the playbooks act on."""
     playbooks: tuple[str, ...] = Field(min_length=1)
-    verify: str | None = Field(default=None, min_length=1)
+    verify: Annotated[str, AfterValidator(parsed_promql)] | None = Field(default=None, min_length=1)
     """PromQL that returns something while the fault lasts; without it every run of this binding is held."""
 
     @field_validator("matchers", mode="before")

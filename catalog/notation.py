@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import promql_parser
+
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
 _BEYOND = re.compile(rf"^(<=|>=|<|>)\s*({_NUMBER})$")
 _BETWEEN = re.compile(rf"^({_NUMBER})\s*\.\.\s*({_NUMBER})$")
@@ -175,3 +177,12 @@ def parse_response(text: str) -> dict[str, str]:
     if colon or not text or text == "tell":
         raise ValueError(f'{text!r:.60} is not a response; write a playbook\'s id, "tell:reviewers" or "escalate"')
     return {"kind": "playbook", "name": text}
+
+
+def parsed_promql(expression: str) -> str:
+    """The expression itself, when Prometheus would parse it. Raises ValueError with what is wrong."""
+    try:
+        promql_parser.parse(expression)
+    except ValueError as error:
+        raise ValueError(f"{expression!r} is not PromQL: {error}") from error
+    return expression
