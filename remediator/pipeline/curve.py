@@ -16,8 +16,8 @@ async def curve(parts: Parts, incident_id: str) -> State:
     """Measurements from one window before the incident until its end, or until now.
 
     `title`, `unit`, `points` ([epoch seconds, value in that unit], oldest first; at most a day of them), `thresholds`
-    (`band` and the `value` where it begins). Empty for an incident or a metric that nobody knows. Raises Transient when
-    Prometheus is away, Permanent when it refuses.
+    (`band`, the `value` where it begins, and whether it lies `above` it). Empty for an incident or a metric that nobody
+    knows. Raises Transient when Prometheus is away, Permanent when it refuses.
     """
     incident = await parts.ledger.read(lambda connection: incidents.get(connection, incident_id))
     metric = subject_of(parts.catalog, incident.metric_id, incident.labels) if incident is not None else None
@@ -27,14 +27,14 @@ async def curve(parts: Parts, incident_id: str) -> State:
     until = min(until, parts.clock.now())
     since = max(incident.opened_at - 2 * metric.window, until - _LONGEST)
     measured = await measurements(parts, metric, incident.resource, since, until)
-    sides = [side for side in (metric.bands.high, metric.bands.low) if side is not None]
     return {
         "title": metric.title,
         "unit": metric.unit_label,
         "points": [[each.at, people_value(metric, each.value)] for each in measured],
         "thresholds": [
-            {"band": band, "value": float(value)}
-            for side in sides
+            {"band": band, "value": float(value), "above": above}
+            for side, above in ((metric.bands.high, True), (metric.bands.low, False))
+            if side is not None
             for band, value in (("warning", side.warning), ("critical", side.critical))
         ],
     }

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 from catalog.inventory import Target
 from catalog.model import Frozen, Verb
 from remediator.drivers.base import State, StepContext, World
-from remediator.drivers.postmortem.story import markdown
-from remediator.errors import Permanent, Refused, Transient
+from remediator.drivers.postmortem.picture import svg
+from remediator.drivers.postmortem.story import curve_of, markdown
+from remediator.errors import GraceError, Permanent, Refused, Transient
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}\Z")
 
@@ -48,12 +49,30 @@ class PostmortemDriver:
         if self._world.story is None:
             raise Permanent("this Grace keeps no story of its incidents")
         story = await self._world.story(context.incident_id)
+        picture, note = await self._picture(context.incident_id, story)
+        report = markdown(
+            story, self._world.clock.now(), picture=path.with_suffix(".svg").name if picture else None, note=note
+        )
         try:
-            await asyncio.to_thread(_write, path, markdown(story, self._world.clock.now()))
+            if picture:
+                await asyncio.to_thread(_write, path.with_suffix(".svg"), picture)
+            # Last: it is what tells that the report is there.
+            await asyncio.to_thread(_write, path, report)
         except PermissionError as error:
             raise Refused(f"may not write {path}: {error.strerror}", reason="permission") from error
         except OSError as error:
             raise Transient(f"{path} cannot be written: {error.strerror}") from error
+
+    async def _picture(self, incident_id: str, story: State) -> tuple[str, str]:
+        """The picture, or why there is none: a report without it is better than no report."""
+        if self._world.curve is None:
+            return "", "Prometheus was not asked."
+        try:
+            seen = await self._world.curve(incident_id)
+        except GraceError as error:
+            return "", f"Prometheus could not be asked: {error}"
+        found = curve_of(seen, story)
+        return (svg(found), "") if found is not None else ("", "Prometheus has no measurement of that time.")
 
     def reached(self, verb: Verb, desired: State, observed: State) -> bool:
         return bool(observed["report"] == desired["report"])

@@ -6,10 +6,13 @@ Everything in it may come from a stranger's label, so nothing in it can become M
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from remediator.drivers.postmortem.picture import Curve, Mark, Threshold
 
 Facts = Mapping[str, Any]
 
@@ -17,8 +20,11 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
 _LONGEST_CELL = 300
 
 
-def markdown(story: Facts, written_at: float) -> str:
-    """The report. What the story lacks is said to be lacking."""
+def markdown(story: Facts, written_at: float, *, picture: str | None = None, note: str = "") -> str:
+    """The report. What the story lacks is said to be lacking.
+
+    `picture` is the name of an SVG beside it; where there is none, `note` says why.
+    """
     incident: Facts = story.get("incident") or {}
     runs: Sequence[Facts] = story.get("runs") or ()
     audit: Sequence[Facts] = story.get("audit") or ()
@@ -27,12 +33,39 @@ def markdown(story: Facts, written_at: float) -> str:
     parts = [
         title,
         _summary(incident, written_at),
+        "## How it went\n\n" + _pictured(incident, picture, note),
         "## What was measured\n\n" + _snapshots(snapshots),
         "## What was done\n\n" + _runs(runs),
         "## Timeline\n\n" + _timeline(audit),
         "## Record\n\n" + _record(audit),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def curve_of(seen: Facts, story: Facts) -> Curve | None:
+    """The measurements, where the bands begin, and when what was done; None where nothing was measured."""
+    points = [(float(at), float(value)) for at, value in seen.get("points") or () if math.isfinite(value)]
+    if not points:
+        return None
+    limits = [Threshold(str(each["band"]), float(each["value"]), bool(each["above"])) for each in seen["thresholds"]]
+    return Curve(str(seen["title"]), str(seen["unit"]), points, limits, list(_marks(story)))
+
+
+def _marks(story: Facts) -> Iterator[Mark]:
+    incident: Facts = story.get("incident") or {}
+    for key, word in (("opened_at", "the incident was opened"), ("closed_at", "the incident was closed")):
+        if _is_moment(incident.get(key)):
+            yield Mark(float(incident[key]), word)
+    for run in story.get("runs") or ():
+        for step in run.get("steps") or ():
+            if _is_moment(step.get("intended_at")):
+                phase = "" if step.get("phase") in (None, "do") else f"{step['phase']} of "
+                words = f"{phase}{run.get('playbook_id')}: {step.get('verb')} {step.get('target')}, {step.get('state')}"
+                yield Mark(float(step["intended_at"]), words)
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e11
 
 
 def text(value: object) -> str:
@@ -87,6 +120,12 @@ def _lasted(begin: object, end: object) -> str:
     if not isinstance(begin, int | float) or not isinstance(end, int | float):
         return "–"
     return f"{max(0.0, end - begin):.1f} s"
+
+
+def _pictured(incident: Facts, picture: str | None, note: str) -> str:
+    if picture is None:
+        return f"There is no picture. {text(note)}"
+    return f"![{text(incident.get('metric_id'))} of {text(incident.get('resource'))}]({picture})"
 
 
 def _snapshots(snapshots: Sequence[Facts]) -> str:
