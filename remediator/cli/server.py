@@ -13,6 +13,7 @@ import click
 
 from catalog.fault import CatalogError
 from catalog.load import config_path, load_config
+from remediator import memory
 
 
 @click.command(epilog="Example: grace remediator --config grace.yml --web.listen-address 127.0.0.1:9782")
@@ -31,6 +32,7 @@ from catalog.load import config_path, load_config
 @click.option("--log.level", "level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def remediator(config_option: Path | None, listen: str, insecure: bool, level: str) -> None:
     """Receive alerts, decide, act, verify, record."""
+    memory.one_pool()
     import_structlog()
     from remediator.app import Unusable
     from remediator.audit.checkpoint import BadKey, BadNote
@@ -94,6 +96,7 @@ async def _serve(path: Path | None, host: str, port: int) -> None:
         try:
             await web.TCPSite(runner, host, port).start()
             log.info("listening", address=f"{host}:{port}")
+            memory.settle()
             await stop.wait()
             log.info("stopping")
         finally:
