@@ -14,7 +14,14 @@ HOW_TO = ROOT / "docs" / "how-to"
 
 
 @pytest.mark.parametrize(
-    "page", ["add-a-metric", "add-a-playbook", "thanos-or-mimir", "run-with-compose"]
+    "page",
+    [
+        "add-a-metric",
+        "add-a-playbook",
+        "catalog-of-your-own",
+        "thanos-or-mimir",
+        "run-with-compose",
+    ],
 )
 def test_a_page_is_right(page: str, shell: Shell) -> None:
     commands = [each for block in blocks(HOW_TO / f"{page}.md") if block.kind == "console" for each in block.commands]
