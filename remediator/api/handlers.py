@@ -112,6 +112,7 @@ def _row(alert: Alert) -> dict[str, Any]:
 
 @needs(Role.VIEWER)
 async def list_incidents(request: web.Request) -> web.Response:
+    """Incidents, newest first."""
     limit, cursor, states = _page(request)
     found = await _read(
         request, lambda connection: incidents.listing(connection, limit=limit + 1, cursor=cursor, states=states)
@@ -121,6 +122,7 @@ async def list_incidents(request: web.Request) -> web.Response:
 
 @needs(Role.VIEWER)
 async def show_incident(request: web.Request) -> web.Response:
+    """One incident with its runs, snapshots and whole timeline, as the audit log has it."""
     name = await _id(request, incidents.find, "incident")
     return web.json_response(await _read(request, lambda connection: views.incident_whole(connection, name)))
 
@@ -136,6 +138,7 @@ async def ack_incident(request: web.Request) -> web.Response:
 
 @needs(Role.OPERATOR)
 async def close_incident(request: web.Request) -> web.Response:
+    """A person ends an incident; plans that wait for it are void."""
     who, reason = identity_of(request), _reason(await _body(request))
     name = await _id(request, incidents.find, "incident")
     await actions.close(request.app[SERVICES], who, name, reason)
@@ -160,6 +163,7 @@ async def list_runs(request: web.Request) -> web.Response:
 
 @needs(Role.VIEWER)
 async def show_run(request: web.Request) -> web.Response:
+    """One run with its steps."""
     name = await _id(request, runs.find, "run")
     return await _run_document(request, name)
 
@@ -193,6 +197,7 @@ async def start_run(request: web.Request) -> web.Response:
 
 @needs(Role.OPERATOR)
 async def cancel_run(request: web.Request) -> web.Response:
+    """Stop a run before its next step."""
     services, who, body = request.app[SERVICES], identity_of(request), await _body(request)
     name = await _id(request, runs.find, "run")
     await hand.cancel(services.parts, name, by=who.name, reason=_note(body))
@@ -201,11 +206,13 @@ async def cancel_run(request: web.Request) -> web.Response:
 
 @needs(Role.OPERATOR)
 async def undo_run(request: web.Request) -> web.Response:
+    """Take back now what a run changed, and verify that."""
     return await _give_back(request, release=False)
 
 
 @needs(Role.OPERATOR)
 async def release_run(request: web.Request) -> web.Response:
+    """Give back what a run keeps."""
     return await _give_back(request, release=True)
 
 
@@ -222,6 +229,7 @@ async def _give_back(request: web.Request, *, release: bool) -> web.Response:
 
 @needs(Role.VIEWER)
 async def list_approvals(request: web.Request) -> web.Response:
+    """Approvals with the exact plan, newest first."""
     limit, cursor, states = _page(request)
 
     def read(connection: Connection) -> list[views.Json]:
@@ -233,17 +241,20 @@ async def list_approvals(request: web.Request) -> web.Response:
 
 @needs(Role.VIEWER)
 async def show_approval(request: web.Request) -> web.Response:
+    """One approval with the exact plan and every vote."""
     name = await _id(request, approvals.find, "approval")
     return await _approval_document(request, name)
 
 
 @needs(Role.APPROVER)
 async def approve(request: web.Request) -> web.Response:
+    """One word for the plan; the answer is the approval as it then is."""
     return await _vote(request, "approve")
 
 
 @needs(Role.APPROVER)
 async def reject(request: web.Request) -> web.Response:
+    """One word against the plan, which ends it."""
     return await _vote(request, "reject")
 
 
@@ -259,6 +270,7 @@ async def _vote(request: web.Request, vote: actions.Vote) -> web.Response:
 
 @needs(Role.VIEWER)
 async def list_playbooks(request: web.Request) -> web.Response:
+    """Every playbook, what it answers, and how often it helped."""
     catalog = request.app[SERVICES].parts.catalog
 
     def read(connection: Connection) -> list[views.Json]:
@@ -271,6 +283,7 @@ async def list_playbooks(request: web.Request) -> web.Response:
 
 @needs(Role.VIEWER)
 async def show_playbook(request: web.Request) -> web.Response:
+    """One playbook and its track record."""
     catalog = request.app[SERVICES].parts.catalog
     found = catalog.playbooks.get(request.match_info["id"])
     if found is None:
@@ -281,6 +294,7 @@ async def show_playbook(request: web.Request) -> web.Response:
 
 @needs(Role.VIEWER)
 async def show_governance(request: web.Request) -> web.Response:
+    """What is in force, what waits for confirmation, which targets are held."""
     return web.json_response(await _governance(request))
 
 
@@ -315,6 +329,7 @@ async def put_hold(request: web.Request) -> web.Response:
 
 @needs(Role.OPERATOR)
 async def delete_hold(request: web.Request) -> web.Response:
+    """End a hold."""
     who, body = identity_of(request), await _body(request)
     target, reason = _named(request, "target"), _note(body)
     await actions.unhold(request.app[SERVICES], who, target, reason)
@@ -323,6 +338,7 @@ async def delete_hold(request: web.Request) -> web.Response:
 
 @needs(Role.ADMIN)
 async def list_tokens(request: web.Request) -> web.Response:
+    """Every token by name and role, revoked ones too; never the token."""
     found = await request.app[SERVICES].tokens.list()
     items = [
         {"name": each.name, "role": each.role.value, "created_at": each.created_at, "revoked_at": each.revoked_at}
@@ -350,6 +366,7 @@ async def add_token(request: web.Request) -> web.Response:
 
 @needs(Role.ADMIN)
 async def revoke_token(request: web.Request) -> web.Response:
+    """End a token, at once."""
     name = _named(request, "name")
     if not await request.app[SERVICES].tokens.revoke(name, by=identity_of(request).name):
         raise Refused(f"there is no active token of the name {name!r}", reason="unknown")
@@ -416,11 +433,13 @@ async def list_snapshots(request: web.Request) -> web.Response:
 
 @needs(Role.VIEWER, open_on_loopback=True)
 async def show_status(request: web.Request) -> web.Response:
+    """How Grace stands: incidents, runs, governance, audit, and whether its peers answer."""
     return web.json_response(await request.app[SERVICES].status.document())
 
 
 @needs(Role.VIEWER)
 async def stream(request: web.Request) -> web.StreamResponse:
+    """What changes, as server-sent events: `event: incident|run|approval|governance`, `data: {"id"}`."""
     return await request.app[SERVICES].stream.respond(request)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+import remediator.api.reference
 import stack.reference
 from catalog.config import GraceConfig
 from catalog.inventory import Inventory
@@ -30,6 +31,11 @@ def text(name: str) -> str:
 
 def test_the_configuration_page_is_what_the_models_say() -> None:
     assert text("reference/configuration.md") == stack.reference.page(), "write it again: python -m stack.reference"
+
+
+def test_the_api_page_is_what_the_routes_say() -> None:
+    page = remediator.api.reference.page()
+    assert text("reference/http-api.md") == page, "write it again: python -m remediator.api.reference"
 
 
 @pytest.mark.parametrize("model", [GraceConfig, Policy, Inventory, ExporterConfig])
