@@ -69,7 +69,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(f"`{each}`" for each in schema["enum"])
     words = {"string": "text", "boolean": "true or false", "array": "list", "object": "object"}
-    name = words.get(schema["type"], schema["type"])
+    name = words.get(schema["type"], str(schema["type"]))
     low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     if low is not None and high is not None:
         name += f", {'above' if 'exclusiveMinimum' in schema else 'from'} {low} to {high}"
