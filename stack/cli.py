@@ -9,28 +9,19 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import click
-from rich.console import Console
 
-from catalog.config import GraceConfig
-from catalog.fault import CatalogError
-from catalog.load import load_catalog, load_inventory
-from catalog.model import TimeScale
-from remediator.cli.client import find_place
-from remediator.clock import SystemClock
-from stack import render
-from stack import status as status_module
-from stack.display import display_for
-from stack.doctor.examination import TEST_ALERT, examine
-from stack.doctor.setup import Finding, Setup
 from stack.ports import Ports
 from stack.problem import Unusable
-from stack.status import Status
-from stack.tools import REQUIREMENTS, ToolsMissing, find_all, tools_folder
-from stack.up import Request, run
+
+if TYPE_CHECKING:
+    from catalog.config import GraceConfig
+    from stack.doctor.setup import Finding
+    from stack.status import Status
+
+# What a command works with is imported when it runs: help and completion must not wait a second for it.
 
 NOT_RIGHT = 1
 """Exit code where the thing asked about is not right."""
@@ -66,6 +57,12 @@ class CannotUse(click.ClickException):
 @click.option("--loadbalancer-port", type=PORT, default=Ports().loadbalancer, show_default=True)
 def up(no_demo: bool, data: Path, time_scale: float, drill: bool, **ports: int) -> None:
     """Run the whole loop in the foreground: demo, exporter, remediator, Prometheus, Alertmanager. Ctrl-C stops it."""
+    from rich.console import Console
+
+    from catalog.model import TimeScale
+    from stack.display import display_for
+    from stack.up import Request, run
+
     chosen = Ports(**{name.removesuffix("_port"): port for name, port in ports.items()})
     request = Request(data, chosen, TimeScale(factor=time_scale, drill=drill), with_demo=not no_demo)
     display = display_for(Console())
@@ -85,6 +82,8 @@ def up(no_demo: bool, data: Path, time_scale: float, drill: bool, **ports: int) 
 @json_option
 def status(data: Path | None, config: Path | None, as_json: bool) -> None:
     """Bands of every metric, incidents, runs and governance, at a glance."""
+    from remediator.cli.client import find_place
+
     place = find_place(config, data, None)
     found = asyncio.run(_status(place.config))
     if not found.reached:
@@ -95,6 +94,10 @@ def status(data: Path | None, config: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
         return
+    from rich.console import Console
+
+    from stack import render
+
     console = Console()
     if console.is_terminal:
         console.print(render.table(found, console.width))
@@ -103,12 +106,18 @@ def status(data: Path | None, config: Path | None, as_json: bool) -> None:
 
 
 async def _status(config: GraceConfig) -> Status:
+    import aiohttp
+
+    from catalog.fault import CatalogError
+    from catalog.load import load_catalog
+    from stack.status import StatusReader
+
     try:
         catalog = load_catalog(config.catalog)
     except CatalogError as error:
         raise CannotUse(str(error)) from error
     async with aiohttp.ClientSession() as http:
-        return await status_module.StatusReader(config, catalog, http).read()
+        return await StatusReader(config, catalog, http).read()
 
 
 @click.command()
@@ -123,6 +132,9 @@ def doctor(data: Path | None, config: Path | None, no_test_alert: bool, verbose:
     Exits 1 where something is wrong, not for a warning. The test alert goes from Alertmanager to the remediator and is
     resolved: at full scale that takes half a minute.
     """
+    from remediator.cli.client import find_place
+    from stack.doctor.examination import TEST_ALERT
+
     without = (TEST_ALERT,) if no_test_alert else ()
     findings = asyncio.run(_examined(find_place(config, data, None).config, without))
     told = [finding for finding in findings if finding.problem]
@@ -153,6 +165,14 @@ def _indented(head: str, text: str) -> list[str]:
 
 
 async def _examined(config: GraceConfig, without: Sequence[str]) -> list[Finding]:
+    import aiohttp
+
+    from catalog.fault import CatalogError
+    from catalog.load import load_catalog, load_inventory
+    from remediator.clock import SystemClock
+    from stack.doctor.examination import examine
+    from stack.doctor.setup import Setup
+
     try:
         catalog, inventory = load_catalog(config.catalog), load_inventory(config.inventory)
     except CatalogError as error:
@@ -166,6 +186,8 @@ async def _examined(config: GraceConfig, without: Sequence[str]) -> list[Finding
 @json_option
 def tools(data: Path, as_json: bool) -> None:
     """Find Prometheus, Alertmanager and HAProxy, or unpack them, and print where each is."""
+    from stack.tools import REQUIREMENTS, ToolsMissing, find_all, tools_folder
+
     try:
         found = find_all(REQUIREMENTS, tools_folder(data), lambda line: click.echo(line, err=True))
     except ToolsMissing as missing:
