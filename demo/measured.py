@@ -8,6 +8,9 @@ import aiohttp
 
 from catalog.model import MetricCatalogEntry
 
+LOOK_BACK = 60.0
+"""Seconds of good measurements that are waited for, at most."""
+
 
 class Measured:
     """Asks one Prometheus."""
@@ -17,14 +20,17 @@ class Measured:
         self._url = url.rstrip("/")
 
     async def calm(self, metric: MetricCatalogEntry, resource: str) -> bool:
-        """Are the newest measurement and all others of the metric's window good? What was not would count with a fault.
+        """Is the metric's window, or its last minute, full of good measurements? They count together with a fault.
 
         False also while the metric is idle, has no fresh measurement, or cannot be asked.
         """
         series = f'resource:grace_band:sample{{metric_id="{metric.id}",resource="{resource}"}}'
-        fresh = f"last_over_time({series}[{int(metric.interval * 1500)}ms])"
-        window = f"max_over_time({series}[{int(max(metric.window, metric.interval * 1.5) * 1000)}ms])"
-        return await self._ask(f"{window} and {fresh}") == 0.0
+        fresh = f"last_over_time({series}[{_milliseconds(1.5 * metric.interval)}])"
+        span = max(min(metric.window, LOOK_BACK), 1.5 * metric.interval)
+        window = f"{series}[{_milliseconds(span)}]"
+        # One may be missing: an evaluation is late, now and then.
+        full = f"count_over_time({window}) >= {int(span / metric.interval) - 1}"
+        return await self._ask(f"max_over_time({window}) and {fresh} and {full}") == 0.0
 
     async def _ask(self, query: str) -> float | None:
         try:
@@ -35,3 +41,7 @@ class Measured:
                 return float(result[0]["value"][1]) if result else None
         except (aiohttp.ClientError, TimeoutError, json.JSONDecodeError, KeyError, IndexError, ValueError, TypeError):
             return None
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{int(seconds * 1000)}ms"

@@ -5,16 +5,23 @@ from __future__ import annotations
 import pytest
 
 from tests.docs.conftest import ROOT
-from tests.docs.console import Shell
+from tests.docs.console import Block, Shell, blocks
 
-# Slow, and held to every line that is shown: a drill on a busy machine may raise a warning before it is critical.
-pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.acceptance
 
-
-def test_the_tutorial(shell: Shell) -> None:
-    assert shell.follow(ROOT / "docs" / "tutorial.md") >= 11
+README, TUTORIAL = ROOT / "README.md", ROOT / "docs" / "tutorial.md"
+DRILL = "grace drill cpu"
 
 
-def test_what_the_readme_shows(shell: Shell) -> None:
-    shell.run('make up ARGS="--drill"', ["all green in 1 s"])
-    assert shell.follow(ROOT / "README.md") == 3
+def commands(page: list[Block]) -> list[tuple[str, list[str]]]:
+    return [each for block in page if block.kind == "console" for each in block.commands]
+
+
+def test_the_tutorial_and_the_readme_are_right(shell: Shell) -> None:
+    """The drill that both show is one drill: it is run once, and what the README asks of it is asked after that."""
+    assert shell.follow(TUTORIAL) >= 11
+    shown = dict(commands(blocks(README)))
+    assert shown.pop(DRILL) == dict(commands(blocks(TUTORIAL)))[DRILL]
+    assert len(shown) == 2
+    for command, expected in shown.items():
+        shell.run(command, expected)
