@@ -384,6 +384,13 @@ class PlaybookStep(Frozen):
         return args
 
 
+class CommandPrecondition(Frozen):
+    """A precondition that a command answers: exit code 0 is true."""
+
+    command: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, examples=["no-deploy-running"])
+    """A target of the inventory whose driver is `command`."""
+
+
 class PlaybookDefinition(Frozen):
     """A known fix: what it does, how much it may, how it is verified and what happens when it does not help."""
 
@@ -396,8 +403,9 @@ class PlaybookDefinition(Frozen):
     verified_by: VerifiedBy
     if_ineffective: IfIneffective
     release: Release = Release.NEVER
-    precondition: Annotated[str, AfterValidator(parsed_promql)] | None = None
-    """PromQL that must give something other than 0 for the playbook to run; what cannot be asked counts as false."""
+    precondition: Annotated[str, AfterValidator(parsed_promql)] | CommandPrecondition | None = None
+    """PromQL that must give something other than 0 for the playbook to run, or a command that must end with exit code
+    0 (`{command: TARGET}`, a target whose driver is `command`). What cannot be asked counts as false."""
     shadow: bool = False
     """Decided and recorded, never touched."""
     safety: bool = False

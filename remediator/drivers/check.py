@@ -10,7 +10,15 @@ from importlib.util import find_spec
 from pydantic import ValidationError
 
 from catalog.inventory import CATEGORY_TARGETS, Inventory, Target
-from catalog.model import Catalog, Category, MetricCatalogEntry, PlaybookDefinition, Relation, Verb
+from catalog.model import (
+    Catalog,
+    Category,
+    CommandPrecondition,
+    MetricCatalogEntry,
+    PlaybookDefinition,
+    Relation,
+    Verb,
+)
 from remediator.drivers.base import Driver
 from remediator.drivers.table import EXTRAS, builtin_driver
 
@@ -30,6 +38,7 @@ def faults(inventory: Inventory, catalog: Catalog, drivers: Mapping[str, type[Dr
         for relation in Relation:
             if relation not in _OWN and (related := target.related(relation)) is not None:
                 yield from _relation(f"{place}.{relation}", related, needed[relation], inventory, drivers)
+    yield from _preconditions(inventory, catalog)
 
 
 def gaps(inventory: Inventory, catalog: Catalog, drivers: Mapping[str, type[Driver]]) -> Iterator[str]:
@@ -111,6 +120,22 @@ def _relation(
         return  # said where that target stands
     for verb in sorted(verbs - driver.verbs):
         yield f"{place}: {related} is run by {target.driver}, which cannot {verb}, and playbooks ask for that"
+
+
+def _preconditions(inventory: Inventory, catalog: Catalog) -> Iterator[str]:
+    """Commands that preconditions name, and that cannot be asked."""
+    for playbook in catalog.playbooks.values():
+        if not isinstance(playbook.precondition, CommandPrecondition):
+            continue
+        name = playbook.precondition.command
+        place, target = f"targets.{name}", inventory.targets.get(name)
+        if target is None:
+            meant = _meant(name, inventory.targets)
+            yield f"{place}: the precondition of {playbook.id} is this command, and there is no such target{meant}"
+        elif target.driver != "command":
+            yield f"{place}: the precondition of {playbook.id} needs the driver command, not {target.driver}"
+        elif "{report}" in target.config.get("argv", ()):
+            yield f"{place}: the precondition of {playbook.id} asks for an exit code; this command writes a {{report}}"
 
 
 def _needed(catalog: Catalog) -> Mapping[Relation, frozenset[Verb]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -16,6 +16,7 @@ from catalog.model import Frozen, Seconds, Verb
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.command.job import Job, Limits
 from remediator.drivers.command.report import Report
+from remediator.drivers.redactor import Redactor
 from remediator.errors import Permanent, Refused, Transient
 
 _PLACEHOLDER = "{report}"
@@ -56,6 +57,22 @@ class CommandConfig(Frozen):
         if cwd is not None and not cwd.is_absolute():
             raise ValueError("must be absolute")
         return cwd
+
+
+def job_of(
+    config: CommandConfig, argv: Sequence[str], cwd: Path, timeout: float, redactor: Callable[[], Redactor]
+) -> Job:
+    """The job that a target's configuration means; in `cwd` where it names no folder of its own."""
+    return Job(
+        argv=argv,
+        env={key: os.environ[key] for key in _INHERITED if key in os.environ} | dict(config.env),
+        cwd=config.cwd or cwd,
+        timeout=timeout,
+        output_limit=config.output_limit,
+        user=config.user,
+        limits=config.limits,
+        redactor=redactor,
+    )
 
 
 class CommandDriver:
@@ -106,16 +123,8 @@ class CommandDriver:
         return marker
 
     async def _run(self, config: CommandConfig, report: Report, marker: int, timeout: float) -> None:
-        job = Job(
-            argv=[str(report.path) if part == _PLACEHOLDER else part for part in config.argv],
-            env={key: os.environ[key] for key in _INHERITED if key in os.environ} | dict(config.env),
-            cwd=config.cwd or report.path.parent,
-            timeout=timeout,
-            output_limit=config.output_limit,
-            user=config.user,
-            limits=config.limits,
-            redactor=self._redactor,
-        )
+        argv = [str(report.path) if part == _PLACEHOLDER else part for part in config.argv]
+        job = job_of(config, argv, report.path.parent, timeout, self._redactor)
         try:
             code = await job.run(report.log, marker)
         except TimeoutError as error:
