@@ -1,6 +1,7 @@
 """Every secret that Grace was given: so that none of them is ever shown.
 
-Files are read again each time: what was replaced since is known from then on.
+Files are read again each time: what was replaced since is known from then on. The inventory is walked once, for it is
+never changed, only replaced: whoever observes one of a thousand targets does not wait for the other ones.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,17 +36,58 @@ def secrets_of(config: GraceConfig, inventory: Inventory) -> frozenset[str]:
     own = (
         config.prometheus.bearer_token_file, config.prometheus.password_file, config.alertmanager.bearer_token_file,
         config.alertmanager.password_file, config.auth.session_secret_file,
-        config.audit.key_file or config.data_dir / "audit.key", *sorted((config.data_dir / "tokens").glob("*")),
+        config.audit.key_file or config.data_dir / "audit.key", *_files_of(config.data_dir / "tokens"),
         *(channel.url_file for channel in config.notify),
     )  # fmt: skip
     found = {secret for path in own if path is not None for secret in _in_file(path)}
     found.update(named(config.ledger.url or ""))
-    for target in inventory.targets.values():
-        found.update(_in_setting("", target.config))
+    walked = _walked(inventory)
+    found.update(walked.words)
+    for file in walked.files:
+        found.update(_in_file(file.path, whole=file.whole))
     return frozenset(secret for secret in found if len(secret) >= SHORTEST)
 
 
-def _in_setting(name: str, value: Any) -> Iterator[str]:
+def _files_of(folder: Path) -> list[Path]:
+    try:
+        return [folder / name for name in sorted(os.listdir(folder))]
+    except OSError:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    whole: bool
+    """All that stands in it is secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    inventory: Inventory
+    words: frozenset[str]
+    files: frozenset[_File]
+
+
+_latest: list[_Walked] = []
+
+
+def _walked(inventory: Inventory) -> _Walked:
+    """The secrets that stand in an inventory, and the files of those that stand elsewhere."""
+    for known in _latest:
+        if known.inventory is inventory:
+            return known
+    found = [each for target in inventory.targets.values() for each in _in_setting("", target.config)]
+    walked = _Walked(
+        inventory,
+        frozenset(each for each in found if isinstance(each, str)),
+        frozenset(each for each in found if isinstance(each, _File)),
+    )
+    _latest[:] = [walked]
+    return walked
+
+
+def _in_setting(name: str, value: Any) -> Iterator[str | _File]:
     if isinstance(value, Mapping):
         for key, each in value.items():
             yield from _in_setting(str(key), each)
@@ -55,12 +98,12 @@ def _in_setting(name: str, value: Any) -> Iterator[str]:
         yield from _in_words(name, str(value))
 
 
-def _in_words(name: str, value: str) -> Iterator[str]:
+def _in_words(name: str, value: str) -> Iterator[str | _File]:
     if name in ("kubeconfig", "hosts"):
         # A list of hosts is mostly not secret: only what it calls so.
-        yield from _in_file(Path(value), whole=name != "hosts")
+        yield _File(Path(value), whole=name != "hosts")
     elif _SECRET_NAME.search(name) and name.lower().endswith("file"):
-        yield from _in_file(Path(value))
+        yield _File(Path(value), whole=True)
     elif _SECRET_NAME.search(name):
         yield value
     for secret in named(value):
