@@ -1,6 +1,6 @@
 """Does a plan that was made earlier still stand? An approval is for what was seen: another world makes it void.
 
-Compared is what the plan's steps would change, not what merely lies beside it or is measured: docs/adr/0022.
+Compared is what the plan's steps would change, not what merely lies beside it or is measured: docs/adr/0030.
 """
 
 from __future__ import annotations
