@@ -434,11 +434,13 @@ async def release_step(parts: Parts, run: Run) -> None:
     step = PlannedStep(back[0], last.target, last.driver, dict(observed), dict(ways[0]))
     plan = Plan(run.playbook_id, run.tier, playbook.risk.value, run.target, run.group, (step,), run.digest)
 
+    releasing = playbook.model_copy(update={"id": f"release:{playbook.id}"})
+
     def decide(tx: Tx) -> Decision:
         judged = judge(
             tx,
             parts,
-            playbook.model_copy(update={"id": f"release:{playbook.id}"}),
+            releasing,
             plan,
             incident=None,
             evidence=Evidence.ABSENT,
@@ -446,6 +448,18 @@ async def release_step(parts: Parts, run: Run) -> None:
             purpose=Purpose.RELEASE,
             own_run=run.id,
         )
+        if judged.decision.verdict is Verdict.ALLOW:
+            note = "what healing changed is given back"
+            record(
+                tx,
+                incident=None,
+                run_id=run.id,
+                playbook=releasing,
+                plan=plan,
+                judged=judged,
+                evidence=Evidence.ABSENT,
+                note=note,
+            )
         return judged.decision
 
     decision = await parts.ledger.write(decide)
