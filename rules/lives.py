@@ -7,6 +7,7 @@ This is the specification that the generated promtool tests hold the rules to.
     c critical                   E exactly at critical's edge, which is warning
     m monstrous: critical,       C the first value that is critical
       and drags every mean along
+    k critical by so much that half of it still is
     n there is nothing (no request, an empty queue)     h not measured anew: the last reading, scraped again
     x not scraped                                       u not scraped, and nobody marked it (Prometheus was down)
     v the same from just before its evaluation, so that the last scrape is just too old; of counters these scrapes only
@@ -68,6 +69,14 @@ LIVES: dict[str, str] = {
     "foreign": "gggcccuuuuuugggwwwwwgggggg",
     "restarted": "ggggccccgrggggggrggggggggg",
     "restarted-unseen": "gggggggRggggggggggRggggggg",
+    "one-after-idle": "ggggggnnnncggggggggggggggg",
+    "two-after-gone": "ggggggxxxxccgggggggggggggg",
+    "idle-for-long": "gccccnnnnnnnnnnnncgggggggg",
+    "back-in-critical": "gccccxxxxxxxxxxxxccggggggg",
+    "lost-every-second": "gggkxkxkxkxkxkxkxkxkxggggg",
+    "idle-every-second": "gggknknknknknknknknknggggg",
+    "idle-by-three": "gggknnnknnnknnnknnnknggggg",
+    "lost-by-two-from-the-worst": "gggkkkkkxxkkxxkkxxkkxxkggg",
     "restarted-below": "gggRqgggggggggggggRqggggcc",
     "joined": "ggggggggjcccccwwwwgggggggg",
     "newborn": "bbbbbbbccccgggggggcccccggg",

@@ -101,9 +101,9 @@ def rig(metric: MetricCatalogEntry, clock: Clock) -> Rig:
             return Rig(_COUNTED | _BORN | set("OfF"), play, reads_gaps=certain)
 
 
-_COUNTED = frozenset("gGwWcECnx")
+_COUNTED = frozenset("gGwWcECknx")
 _BORN = frozenset("rRqosbdijv")
-_MEASURED = "gGwWcEChxuvlLes"
+_MEASURED = "gGwWcECkhxuvlLes"
 _STAMP = "grace_sample_timestamp_seconds"
 _NO_NUMBER = {"N": math.nan, "P": math.inf, "M": -math.inf}
 
@@ -167,6 +167,7 @@ def _levels(bands: Bands, side: str, unit: Unit, step: Decimal) -> dict[str, flo
             "e": good,
             "s": good,
             "m": monstrous,
+            "k": worst if side == "low" else 3 * critical,
             "v": good,
             "r": good,
             "j": good,
