@@ -32,6 +32,7 @@ class Remote:
         self._config = config
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="celery remote control")
         self._app: Any = None
+        self._used = ""
 
     async def ask(self, command: str, nodes: Sequence[str], timeout: float, **arguments: Any) -> Mapping[str, Any]:
         """Each node's answer. Raises Transient where one of them says nothing for `timeout` seconds."""
@@ -73,12 +74,14 @@ class Remote:
             raise self._translated(error) from error
 
     def _application(self, timeout: float) -> Any:
-        if self._app is None:
+        url = self._url()
+        if self._app is None or url != self._used:
             try:
                 from celery import Celery
             except ImportError as error:
                 raise Permanent("Celery is not installed; install grace[celery]") from error
-            self._app = Celery("grace", broker=self._url(), set_as_current=False)
+            # Anew where the password was replaced since.
+            self._app, self._used = Celery("grace", broker=url, set_as_current=False), url
             self._app.conf.update(
                 accept_content=["json"],
                 broker_pool_limit=0,

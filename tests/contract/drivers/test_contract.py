@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import rfc8785
+from pydantic import BaseModel
 
-from catalog.inventory import Target
+from catalog.inventory import Limits, Target
 from catalog.model import Verb
 from remediator.drivers import DRIVERS
 from remediator.drivers.base import Driver, State
 from remediator.errors import GraceError, Refused
 from tests.contract.drivers.conftest import RIGS
+from tests.contract.drivers.coverage import ABSENT, CREDENTIALS, HALF_DONE, holes
 from tests.contract.drivers.rigs.base import Rig, as_nobody, until
 
 
@@ -59,6 +64,30 @@ def test_every_verb_of_every_driver_has_a_rig() -> None:
     # Resume is what gives a pause back: the undo of the pause rig does it.
     undoes = {(kind, Verb.RESUME) for kind, verb in tried if verb is Verb.PAUSE}
     assert {(kind, verb) for kind, driver in DRIVERS.items() for verb in driver.verbs} - tried == undoes
+
+
+def test_no_promise_is_left_untried() -> None:
+    assert holes() == []
+
+
+def test_every_driver_that_has_a_credential_sees_it_expire() -> None:
+    def names(model: Any) -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            yield name
+            for part in (field.annotation, *get_args(field.annotation)):
+                if isinstance(part, type) and issubclass(part, BaseModel):
+                    yield from names(part)
+
+    secret = re.compile("password_file|token_file|kubeconfig|url_file")
+    named = {kind for kind, driver in DRIVERS.items() if any(secret.fullmatch(name) for name in names(driver.Config))}
+    assert named == set(CREDENTIALS)
+
+
+@pytest.mark.parametrize("place", [*CREDENTIALS.values(), *HALF_DONE.values()])
+def test_what_the_table_names_is_there(place: str) -> None:
+    file, name = place.split("::")
+    text = (Path(__file__).parents[2] / "integration" / "drivers" / file).read_text()
+    assert re.search(rf"^\s*(async def|def|class) {name}\b", text, re.MULTILINE)
 
 
 async def test_looking_changes_nothing(rig: Rig) -> None:
@@ -140,12 +169,27 @@ async def test_release_steps_lead_there(rig: Rig) -> None:
     await driver.close()
 
 
-NEVER_HANGS = {
-    "files": "a folder is read by the kernel alone",
-    "governance": "the ledger bounds its own transactions",
-    "postmortem": "the ledger bounds its own transactions",
-    "notify": "a file is written by the kernel alone",
-}
+@pytest.mark.parametrize(
+    "rig",
+    [
+        pytest.param(kind, id=name, marks=[pytest.mark.prove] if kind.slow else [])
+        for name, kind in RIGS.items()
+        if kind.verb is Verb.SCALE
+    ],
+    indirect=True,
+)
+async def test_above_the_maximum_nothing_is_added_and_nothing_cut(rig: Rig) -> None:
+    """Somebody else has more than the inventory allows: they stay, and what is asked for says why not."""
+    driver, before = rig.driver(), rig.effect()
+    count = before if isinstance(before, int) else len(before)
+    target = rig.target().model_copy(update={"limits": Limits(min=0, max=max(count - 1, 0))})
+    observed = await driver.observe(target, rig.verb, rig.context())
+    for args in ({"by": 1}, {"factor": 1.5}, {"to": 1}):
+        with pytest.raises(Refused) as caught:
+            driver.desire(target, rig.verb, args, observed, rig.context())
+        assert caught.value.reason == "at_limit"
+    assert rig.effect() == before
+    await driver.close()
 
 
 async def test_what_hangs_is_given_up_in_time(rig: Rig) -> None:
@@ -153,7 +197,7 @@ async def test_what_hangs_is_given_up_in_time(rig: Rig) -> None:
     _, desired = await planned(rig, driver)
     target = rig.hanging()
     if target is None:
-        assert rig.kind in NEVER_HANGS or (rig.kind == "gunicorn" and not rig.by_control)
+        assert (rig.kind, "timeout") in ABSENT or (rig.kind == "gunicorn" and not rig.by_control)
         return
     begun = time.monotonic()
     with pytest.raises(GraceError):
@@ -166,7 +210,7 @@ async def test_what_hangs_is_given_up_in_time(rig: Rig) -> None:
 async def test_garbage_is_an_error_with_a_reason(rig: Rig) -> None:
     target = rig.garbled()
     if target is None:
-        assert rig.kind in ("governance", "postmortem", "notify"), "these answer in our own types"
+        assert (rig.kind, "garbage answer") in ABSENT
         return
     driver = rig.driver()
     _, desired = await planned(rig, driver)

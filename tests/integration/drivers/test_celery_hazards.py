@@ -191,13 +191,13 @@ class GuardedRig(CeleryThrottleRig):
     """Redis with an account that may use the remote control and nothing else."""
 
     def redis_settings(self) -> tuple[str, ...]:
+        (self.folder / "password").write_text("hunter2/@:\n")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         return ("--port", str(self.port), "--user", "grace", "on", ">hunter2/@:", *f"~{ACL}".split())
 
     def config(self) -> Any:
-        (self.folder / "password").write_text("hunter2/@:\n")
         return {
             **super().config(),
             "broker": f"redis://grace@127.0.0.1:{self.port}/0",
@@ -234,6 +234,24 @@ async def test_a_wrong_password_is_refused_and_in_no_message(begin: Any) -> None
     (rig.folder / "password").unlink()
     with pytest.raises(Permanent, match="cannot be read"):
         await rig.driver().observe(target, rig.verb, rig.context())
+
+
+async def test_a_password_that_expires_in_the_middle(begin: Any) -> None:
+    """Between a look and the deed: refused, and the next one in the file is taken up by the same driver."""
+    rig = begin(GuardedRig)
+    driver, _, desired = await plan(rig)
+    before = rig.effect()
+    with redis.Redis(unix_socket_path=str(rig.socket)) as link:
+        link.execute_command("ACL", "SETUSER", "grace", "resetpass", ">fresh-password")
+    with pytest.raises(Refused) as caught:
+        await driver.do(rig.target(), rig.verb, desired, rig.context())
+    assert caught.value.reason == "permission"
+    assert rig.effect() == before
+    target = rig.target()
+    (rig.folder / "password").write_text("fresh-password\n")
+    await driver.do(target, rig.verb, desired, rig.context())
+    assert rig.effect() == rig.expected
+    await driver.close()
 
 
 @pytest.mark.prove

@@ -188,6 +188,17 @@ async def test_who_was_told_is_not_told_again_when_another_failed(
     assert len((tmp_path / "f").read_text().splitlines()) == 1
 
 
+async def test_an_address_that_expires_in_the_middle(driver: Driver, receiver: Receiver, tmp_path: Path) -> None:
+    """Refused; the next one in the file is taken up by the same driver."""
+    receiver.status = 401
+    one = target(tmp_path, f"json://127.0.0.1:{receiver.port}/{SECRET}")
+    assert isinstance(await failure(driver, one, tmp_path), Refused)
+    receiver.status = 200
+    target(tmp_path, f"json://127.0.0.1:{receiver.port}/fresh")
+    assert await tell(driver, one)
+    assert [path for path, _ in receiver.got] == [f"/{SECRET}", "/fresh"]
+
+
 @pytest.mark.parametrize(
     ("word", "sent"),
     [

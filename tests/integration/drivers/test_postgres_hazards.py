@@ -128,3 +128,36 @@ async def test_the_bounds_are_the_transactions_own(begin: Any) -> None:
     settings = {"throttle": {**SETTINGS["throttle"], "read": "SELECT current_setting('statement_timeout')"}}
     seen = await rig.driver().observe(rig.target(settings=settings), rig.verb, rig.context())
     assert seen == {"value": "500ms"}
+
+
+async def test_a_password_that_expires_in_the_middle(begin: Any) -> None:
+    """Between a look and the deed: refused, and the next one in the file is taken up by the same driver."""
+    rig = begin(PostgresRig)
+    rules = rig.sockets / "data" / "pg_hba.conf"
+    usual = rules.read_text()
+    password = rig.folder / "password"
+    password.write_text("before-before\n")
+    target = rig.target(password_file=str(password))
+    try:
+        rules.write_text("local all admin trust\nlocal all all scram-sha-256\n")
+        rig.link.execute("ALTER ROLE grace PASSWORD 'before-before'")
+        rig.link.execute("SELECT pg_reload_conf()")
+        driver = rig.driver()
+        await answers(driver, rig, target)
+        rig.link.execute("ALTER ROLE grace PASSWORD 'afterwards-afterwards'")
+        with pytest.raises(Refused) as caught:
+            await driver.do(target, rig.verb, {"value": 30}, rig.context())
+        assert caught.value.reason == "permission"
+        assert "before-before" not in str(caught.value)
+        assert rig.effect()["rate_limit"] == "60"
+        password.write_text("afterwards-afterwards\n")
+        await driver.do(target, rig.verb, {"value": 30}, rig.context())
+        assert rig.effect()["rate_limit"] == "30"
+    finally:
+        rules.write_text(usual)
+        rig.link.execute("SELECT pg_reload_conf()")
+
+
+async def answers(driver: Any, rig: Any, target: Any) -> None:
+    """The server takes up its new rules a moment after it was told to."""
+    assert await driver.observe(target, rig.verb, rig.context()) == {"value": 60}

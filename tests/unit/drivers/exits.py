@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 
+from remediator.drivers.ansible.runner import Runner, Told
 from remediator.drivers.births import Birth
+from remediator.drivers.celery import pool as celery_pool
+from remediator.drivers.celery.remote import Remote
 from remediator.drivers.command.job import Job
 from remediator.drivers.compose.program import Compose
 from remediator.drivers.docker.engine import Engine
 from remediator.drivers.files import driver as files
 from remediator.drivers.gunicorn.pool import Pool
 from remediator.drivers.haproxy.runtime import Runtime
+from remediator.drivers.kubernetes.cluster import Cluster
 from remediator.drivers.notify.book import Book
 from remediator.drivers.postmortem import driver as postmortem
 from remediator.drivers.process.arbiter import Arbiter
@@ -48,6 +52,7 @@ class Exits:
         self._own_programs(patch)
         self._control_sockets(patch)
         self._engines(patch)
+        self._clients(patch)
 
     def taken(self) -> list[Any]:
         """What was recorded since this was last asked."""
@@ -161,6 +166,54 @@ class Exits:
 
         patch.setattr(Database, "read", read)
         patch.setattr(Database, "write", write)
+
+    def _clients(self, patch: pytest.MonkeyPatch) -> None:
+        """Those that bring a client of their own: what is asked of it."""
+        answers: Mapping[str, Any] = {
+            "stats": {"pool": {"implementation": "celery.concurrency.prefork:TaskPool", "processes": [11, 12]}},
+            "registered": ["app.learn [rate_limit=60/m]"], "active_queues": [{"name": "ingestion"}], "active": [],
+        }  # fmt: skip
+        workload = {
+            "kind": "Deployment", "metadata": {"resourceVersion": "1", "generation": 1},
+            "spec": {"replicas": 2, "template": {"metadata": {}}},
+            "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2},
+        }  # fmt: skip
+
+        async def ask(remote: Remote, command: str, nodes: Any, timeout: float, **arguments: Any) -> Mapping[str, Any]:
+            self.log.append(("celery", command, list(nodes), arguments))
+            return dict.fromkeys(nodes, answers[command])
+
+        async def tell(remote: Remote, command: str, node: str, timeout: float, **arguments: Any) -> None:
+            self.log.append(("celery", command, node, arguments))
+            raise Refused("recorded")
+
+        async def get(cluster: Cluster, path: str, timeout: float) -> Any:
+            self.log.append(("GET", path))
+            return {**workload, "kind": "Scale"} if path.endswith("/scale") else workload
+
+        async def items(cluster: Cluster, path: str, timeout: float) -> list[Any]:
+            self.log.append(("list", path))
+            return []
+
+        def change(method: str) -> Any:
+            async def one(cluster: Cluster, path: str, body: Any, timeout: float) -> Any:
+                self.log.append((method, path, body))
+                return workload
+
+            return one
+
+        async def play(runner: Runner, file: str, *, check: bool, variables: Any, timeout: float) -> Told:
+            self.log.append(("ansible", file, check, dict(variables)))
+            return Told(0, "2", "# fine")
+
+        patch.setattr(celery_pool, "_STEADY", 0.0)
+        patch.setattr(Remote, "ask", ask)
+        patch.setattr(Remote, "tell", tell)
+        patch.setattr(Cluster, "get", get)
+        patch.setattr(Cluster, "items", items)
+        patch.setattr(Cluster, "put", change("PUT"))
+        patch.setattr(Cluster, "merge", change("PATCH"))
+        patch.setattr(Runner, "run", play)
 
     @asynccontextmanager
     async def request(self, method: str, url: Any, **more: Any) -> Any:
