@@ -66,7 +66,8 @@ def exporter(
             raise ValueError("the telemetry path begins with /")
         listener = Listener(inherited if systemd_socket else partial(bound, addresses), web_config)
         if check_config:
-            click.echo(f"{len(read().exporter.collectors)} collectors, no fault")
+            count = len(read().exporter.collectors)
+            click.echo(f"{count} collector{'s' if count != 1 else ''}, no fault")
         elif once:
             click.echo(asyncio.run(_once(read)), nl=False)
         else:

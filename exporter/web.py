@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from catalog.fault import CatalogError
 from exporter.exposition import negotiate
@@ -15,6 +15,9 @@ from exporter.hardware import hardware_status
 from exporter.intake import Intake
 from exporter.process import OwnMetrics
 from exporter.snapshot import Snapshot
+
+SLICE = 256 * 1024
+"""Bytes that are handed to a client's connection at a time."""
 
 GZIP_FROM = 1024
 """Bytes from which an answer is worth compressing."""
@@ -46,7 +49,7 @@ class Pages:
         self.intake.add_to(app)
         return app
 
-    async def metrics(self, request: web.Request) -> web.Response:
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
         """Everything, or the collectors named by `collect[]`, in the format and encoding that is asked for."""
         only = request.query.getall("collect[]", [])
         unknown = sorted(set(only) - set(self.collectors()))
@@ -58,7 +61,7 @@ class Pages:
         headers = {"Content-Type": form.value, "Vary": "Accept, Accept-Encoding"}
         if accepts_gzip(request.headers.get("Accept-Encoding", "")) and body.size >= GZIP_FROM:
             return web.Response(body=body.gzipped(tail), headers={**headers, "Content-Encoding": "gzip"})
-        return web.Response(body=body.plain(tail), headers=headers)
+        return await _sent(request, (body.content, tail), headers)
 
     async def healthy(self, _: web.Request) -> web.Response:
         """200 as long as this process answers."""
@@ -94,6 +97,19 @@ class Pages:
         )
         text = _LANDING.format(metrics=html.escape(self.telemetry_path, quote=True), rows=rows)
         return web.Response(text=text, content_type="text/html", headers=_PAGE_HEADERS)
+
+
+async def _sent(request: web.Request, parts: Sequence[bytes], headers: Mapping[str, str]) -> web.StreamResponse:
+    """One after the other, a slice at a time: megabytes are neither copied nor held once more for each client."""
+    answer = web.StreamResponse(headers=headers)
+    answer.content_length = sum(map(len, parts))
+    await answer.prepare(request)
+    for part in parts if request.method != hdrs.METH_HEAD else ():
+        view = memoryview(part)
+        for begin in range(0, len(view), SLICE):
+            await answer.write(view[begin : begin + SLICE])
+    await answer.write_eof()
+    return answer
 
 
 def _outcome(success: bool | None) -> str:

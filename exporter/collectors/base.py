@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from pydantic import Field
@@ -80,6 +81,14 @@ def underived(
         if metrics and name not in known:
             hint = did_you_mean(name, known) or f"; they are derived from {', '.join(known)}"
             yield name, f"no metric of this {what} is derived from {shown(name)}{hint}"
+
+
+def secret(path: Path, what: str) -> str:
+    """The secret that stands in a file, without white space around it. Raises CollectError; its text holds no part."""
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CollectError(f"the {what} file {path} cannot be read ({type(error).__name__})") from error
 
 
 def first_line(error: BaseException) -> str:

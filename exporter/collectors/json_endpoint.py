@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from catalog.document import Where
-from exporter.collectors.base import CollectError
+from exporter.collectors.base import CollectError, secret
 
 PARSED_AT_ONCE = 64 * 1024
 """Bytes up to which a document is parsed in between; a larger one is parsed in a thread."""
@@ -82,29 +82,22 @@ class JsonEndpoint:
 
     def _headers(self) -> Mapping[str, str]:
         if self._token_file is not None:
-            return {"Authorization": f"Bearer {_secret(self._token_file, 'token')}"}
+            return {"Authorization": f"Bearer {secret(self._token_file, 'token')}"}
         if self._password_file is not None:
-            said = f"{self._username}:{_secret(self._password_file, 'password')}"
+            said = f"{self._username}:{secret(self._password_file, 'password')}"
             return {"Authorization": f"Basic {base64.b64encode(said.encode()).decode()}"}
         return {}
-
-
-def _secret(path: Path, what: str) -> str:
-    try:
-        return path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CollectError(f"the {what} file {path} cannot be read ({type(error).__name__})") from error
 
 
 def url_faults(url: str) -> Iterator[tuple[Where, str]]:
     """What is wrong with an endpoint's URL."""
     try:
         parts = urlsplit(url)
-        secret = parts.username is not None or parts.password is not None
+        open_secret = parts.username is not None or parts.password is not None
     except ValueError:
         yield ("url",), "this is not a URL"
         return
     if parts.scheme not in ("http", "https") or not parts.hostname:
         yield ("url",), "an http:// or https:// URL is expected"
-    elif secret:
+    elif open_secret:
         yield ("url",), "a password does not belong into a URL: use username and password_file"

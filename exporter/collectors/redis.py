@@ -17,7 +17,7 @@ from catalog.config import FilePath
 from catalog.document import Where
 from catalog.fault import shown
 from catalog.model import Catalog
-from exporter.collectors.base import CollectError, NamedConfig, Setting, first_line, installed
+from exporter.collectors.base import CollectError, NamedConfig, Setting, first_line, installed, secret
 from exporter.collectors.json_path import JsonPath, WrittenPath
 from exporter.collectors.queues import QueueCollector, QueueConfig, queues_faults
 
@@ -97,11 +97,7 @@ class Key:
 
         given: dict[str, Any] = {"socket_timeout": self._timeout, "socket_connect_timeout": self._timeout}
         if self._config.password_file is not None:
-            try:
-                given["password"] = self._config.password_file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                said = f"the password file {self._config.password_file} cannot be read ({type(error).__name__})"
-                raise CollectError(said) from error
+            given["password"] = secret(self._config.password_file, "password")
         return redis.Redis.from_url(self._config.url.get_secret_value(), max_connections=1, **given)
 
 

@@ -70,7 +70,7 @@ def test_a_wrong_configuration_is_refused_with_its_places(exporter: Any) -> None
         assert 'did you mean "infra.cpu_utilization"' in found.stderr
     exporter.configure(MACHINE)
     found = exporter.run("--check-config")
-    assert (found.returncode, found.stdout) == (0, "1 collectors, no fault\n")
+    assert (found.returncode, found.stdout) == (0, "1 collector, no fault\n")
 
 
 def test_a_reload_is_whole_or_not_at_all(exporter: Any, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_the_page_adds_a_collector(tmp_path: Path) -> None:
     printed = re.search(r"`(grace_executor_queue_depth[^`]*)`", PAGE.read_text())
     assert printed
     assert f"\n{printed[1]}\n" in said
-    assert "1 collectors, no fault" in said
+    assert "1 collector, no fault" in said
     passed = re.search(r"(\d+) passed", said)
     assert passed, said
     assert int(passed[1]) == 6

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,10 +8,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from catalog.fault import CatalogError, Fault
 from exporter.collectors.base import Pace, Probe
+from exporter.exposition import Format
 from exporter.families import Measured, Reading, Sample, family, labels_of
 from exporter.process import OwnMetrics, Reloads
 from exporter.snapshot import Snapshot, prepare
-from exporter.web import Pages, accepts_gzip
+from exporter.web import SLICE, Pages, accepts_gzip
 
 KEY = ("hosts", "host <b>")
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
@@ -40,11 +42,11 @@ class World:
         if self.fault:
             raise self.fault
 
-    def succeed(self) -> None:
-        rows = [Sample(labels_of({"resource": str(n)}), n) for n in range(50)]
+    def succeed(self, count: int = 50) -> None:
+        rows = [Sample(labels_of({"resource": str(n)}), n) for n in range(count)]
         gauge = family("grace_host_cpu_utilization_ratio", rows)
         reading = Reading((gauge,), frozenset({Measured("infra.cpu_utilization", "0")}))
-        self.snapshot.succeeded(KEY, PROBE, prepare(reading, 1000, self.clock()), 0.1)
+        self.snapshot.succeeded(KEY, PROBE, prepare(reading, count, self.clock()), 0.1)
 
 
 @pytest.fixture
@@ -67,6 +69,29 @@ async def test_the_same_metrics_in_every_format_and_encoding(world: World) -> No
     families = {each.name: each for each in text_string_to_metric_families(await answer.text())}
     assert len(families["grace_host_cpu_utilization_ratio"].samples) == 50
     assert families["process_cpu_seconds"].samples[0].value > 0
+
+
+async def test_megabytes_come_whole_and_in_order(world: World) -> None:
+    world.succeed(count=20_000)
+    answer = await world.client.get("/metrics", headers={"Accept-Encoding": "identity"})
+    body = await answer.read()
+    assert len(body) == int(answer.headers["Content-Length"]) > 3 * SLICE
+    kept = world.snapshot.body(Format.TEXT).content
+    assert body.startswith(kept)
+    assert b"process_open_fds" in body[len(kept) :]
+
+
+async def test_who_asks_for_the_head_alone_gets_no_body(world: World) -> None:
+    world.succeed()
+    for encoding in ("identity", "gzip"):
+        reader, writer = await asyncio.open_connection(world.client.host, world.client.port)
+        asked = f"HEAD /metrics HTTP/1.1\r\nHost: here\r\nAccept-Encoding: {encoding}\r\nConnection: close\r\n\r\n"
+        writer.write(asked.encode())
+        said = await reader.read()
+        writer.close()
+        assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert said.endswith(b"\r\n\r\n")
+        assert said.count(b"\r\n\r\n") == 1
 
 
 async def test_a_scrape_may_ask_for_some_collectors_only(world: World) -> None:
