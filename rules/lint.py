@@ -86,7 +86,13 @@ def _read(file: Path) -> Iterator[Rule | Issue]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         yield Issue(str(file), 1, "syntax", "file", f"cannot be read: {' '.join(str(error).split())}")
         return
-    for group in _items(_mapping(document).get("groups")):
+    except RecursionError:
+        yield Issue(str(file), 1, "syntax", "file", "cannot be read: nested too deeply")
+        return
+    groups = _items(_mapping(document).get("groups"))
+    if not groups:
+        yield Issue(str(file), 1, "syntax", "file", "there is no list of groups in it, so it holds no rules")
+    for group in groups:
         held = _mapping(group)
         name = _text(held.get("name"))
         for place, node in enumerate(_items(held.get("rules"))):

@@ -206,13 +206,7 @@ def example(matchers: str) -> dict[str, str]:
     return labels
 
 
-_CLASSES = (
-    (re.compile(r"\\d"), "0"),
-    (re.compile(r"\\w"), "a"),
-    (re.compile(r"\\(.)"), r"\1"),
-    (re.compile(r"\[([^\^\]])[^\]]*\]"), r"\1"),
-    (re.compile(r"\."), "0"),
-)
+_CLASS = re.compile(r"\\(?P<escaped>.)|\[(?P<first>[^\^\]])[^\]]*\]|\.")
 _CHOICE = re.compile(r"\((?:\?:)?([^()|]*)(?:\|[^()]*)?\)")
 
 
@@ -221,14 +215,13 @@ def _matching(name: str, pattern: str) -> str:
 
     Raises NoRig where that is none.
     """
-    made_up = pattern.replace("\\\\", "\\").strip("^$")
-    for found, instead in _CLASSES:
-        made_up = found.sub(instead, made_up)
+    written = pattern.replace("\\\\", "\\")  # PromQL's own escaping
+    made_up = _CLASS.sub(_one_of, written.strip("^$"))
     while _CHOICE.search(made_up):
         made_up = _CHOICE.sub(r"\1", made_up)
     made_up = re.sub(r"[+*?]", "", made_up.split("|")[0])
     try:
-        if re.fullmatch(pattern.replace("\\\\", "\\"), made_up):
+        if re.fullmatch(written, made_up):
             return made_up
     except re.error:
         pass  # Prometheus knows the pattern, Python does not.
@@ -238,6 +231,11 @@ def _matching(name: str, pattern: str) -> str:
 def close(value: float) -> float | None:
     """As the rules record it: to a millionth; no value for NaN and the infinities."""
     return math.floor(value * 1e6 + 0.5) / 1e6 if math.isfinite(value) else None
+
+
+def _one_of(found: re.Match[str]) -> str:
+    escaped = found["escaped"]
+    return {"d": "0", "w": "a"}.get(escaped, escaped) if escaped else found["first"] or "0"
 
 
 class _Gauges:

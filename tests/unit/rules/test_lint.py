@@ -89,7 +89,17 @@ def test_what_is_there_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["groups: [{name: a, rules: [{record: b, expr: 'sum('}]}]", "a: [", "\x00", "\tgroups:"]
+    "text",
+    [
+        "groups: [{name: a, rules: [{record: b, expr: 'sum('}]}]",
+        "a: [",
+        "\x00",
+        "\tgroups:",
+        "",
+        "groups:",
+        "rules: []",
+        "[" * 5000,
+    ],
 )
 def test_what_cannot_be_read_is_one_issue(tmp_path: Path, text: str) -> None:
     (tmp_path / "rules.yml").write_text(text)
