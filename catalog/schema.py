@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from catalog.config import GraceConfig
+from catalog.document import read_document
 from catalog.event import MetricEvent, MetricsSnapshot
 from catalog.inventory import Inventory
 from catalog.model import Binding, Frozen, Id, MetricCatalogEntry, PlaybookDefinition
@@ -49,6 +50,8 @@ MODELS: Mapping[str, type[BaseModel]] = {
 COMMITTED = ("catalog", "inventory", "governance", "config", "event", "snapshot")
 """Those that stand in `catalog/schemas/`, for editors and other languages."""
 FOLDER = Path(__file__).parent / "schemas"
+_EXAMPLES = {"metric": ("executor.yaml", "metrics"), "playbook": ("playbooks.yaml", "playbooks")}
+"""Where the shipped entries have the example of a kind that is written within a file of its plural: the first one."""
 
 
 @cache
@@ -65,6 +68,9 @@ def schema(name: str) -> Mapping[str, Any]:
         _without_titles(definition)
         if "const" in definition.get("properties", {}).get("kind", {}):
             definition["required"] = ["kind", *definition.get("required", ())]
+    if name in _EXAMPLES:
+        file, key = _EXAMPLES[name]
+        generated["examples"] = [read_document(FOLDER.parent / "entries" / file).value[key][0]]
     return {"$schema": _DRAFT, **generated}
 
 

@@ -31,8 +31,9 @@ def test_every_entries_file_names_its_schema_and_fulfils_it(path: Path) -> None:
     Draft202012Validator(json.loads(target.read_text())).validate(read_document(path).value)
 
 
-@pytest.mark.parametrize("name", ["event", "snapshot"])
+@pytest.mark.parametrize("name", ["event", "snapshot", "metric", "playbook"])
 def test_examples_fulfil_their_schema(name: str) -> None:
+    assert schema(name)["examples"]
     for example in schema(name)["examples"]:
         Draft202012Validator(dict(schema(name))).validate(example)
 
