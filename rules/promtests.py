@@ -34,6 +34,8 @@ from rules.yamltext import Value, dump, dump_comment
 _LENGTH = max(map(len, LIVES.values()))
 
 
+_LOOKBACK = 300.0
+"""Seconds for which promtool shows the last scrape of a series that nobody marked; at the end it depends on its age."""
 _ID = "grace:id"
 _SERIES = "grace:series"
 """Names in a document that is common to metrics which differ in nothing else. No id has a colon."""
@@ -167,11 +169,13 @@ def _seen_once(metric: MetricCatalogEntry, spans: Clock, steps: int, one: tuple[
     lived = {}
     counted = []
     for ago in sorted({0, 1, 2, 3, 4, *(steps // 2 + more for more in range(-1, 4))}):
+        if ago * spans.scrape >= _LOOKBACK:
+            continue
         resource = f"seen-{ago}-ago"
         lived[resource] = Played(
             {key: [*[None] * (at - ago), points[0]] for key, points in played.series.items() if points[0] is not None}
         )
-        if ago < 2 or steps // 2 <= ago < steps // 2 + 2:
+        if ago < 2 or 0 <= ago * spans.scrape - spans.interval / 2 < 2 * spans.scrape:
             counted.append(resource)
     samples: list[Value] = [{"labels": f'{{resource="{resource}"}}', "value": 1} for resource in counted]
     query = f'group by (resource) (resource:grace_value:sample{{metric_id="{metric.id}"}})'
