@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-_RESTART = ("celery", "compose", "docker", "gunicorn", "http", "kubernetes", "process", "systemd")
-_SCALE = ("ansible", *_RESTART)
+_RESTART = ("ansible", "celery", "compose", "docker", "gunicorn", "http", "kubernetes", "process", "systemd")
+_SCALE = _RESTART
 
 PROVEN: Mapping[str, Sequence[str]] = {
     "scale-api-shard": _SCALE,
@@ -20,7 +20,7 @@ PROVEN: Mapping[str, Sequence[str]] = {
     "spawn-emergency-shard": ("compose", "docker", "kubernetes", "process", "systemd"),
     "throttle-learning": ("ansible", "celery", "compose", "docker", "http", "sql", "systemd"),
     "stop-ingestion-cycle": ("ansible", "celery", "compose", "docker", "http", "kubernetes", "sql"),
-    "run-trust-analysis": ("command", "http"),
+    "run-trust-analysis": ("ansible", "command", "http"),
     "shift-load": ("haproxy",),
     "scale-nodes": _SCALE,
     "cleanup-disk": ("files",),

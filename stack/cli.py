@@ -124,7 +124,9 @@ async def _status(config: GraceConfig) -> Status:
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder; else .grace.")
 @click.option("--config", type=click.Path(path_type=Path), help="grace.yml; else $GRACE_CONFIG, else ./grace.yml.")
 @click.option("--no-test-alert", is_flag=True, help="Do not send an alert to see whether it arrives.")
-@click.option("--verbose", "-v", is_flag=True, help="Also list the checks that found nothing.")
+@click.option(
+    "--verbose", "-v", is_flag=True, help="Also list what is right, and what each target allows."
+)
 @json_option
 def doctor(data: Path | None, config: Path | None, no_test_alert: bool, verbose: bool, as_json: bool) -> None:
     """Say what is missing or misconfigured, and how to mend it; nothing where all is right.
@@ -137,20 +139,20 @@ def doctor(data: Path | None, config: Path | None, no_test_alert: bool, verbose:
 
     without = (TEST_ALERT,) if no_test_alert else ()
     findings = asyncio.run(_examined(find_place(config, data, None).config, without))
-    told = [finding for finding in findings if finding.problem]
+    wanted = [finding for finding in findings if verbose or finding.problem]
     if as_json:
-        click.echo(json.dumps({"findings": [finding.as_json() for finding in told]}, indent=2))
+        click.echo(json.dumps({"findings": [finding.as_json() for finding in wanted]}, indent=2))
     else:
-        for finding in findings if verbose else told:
+        for finding in wanted:
             click.echo("\n".join(_shown(finding)))
-    if any(finding.is_wrong for finding in told):
+    if any(finding.is_wrong for finding in findings):
         raise SystemExit(NOT_RIGHT)
 
 
 def _shown(finding: Finding) -> Iterator[str]:
     """A line for the problem and one for its mend; in a terminal, more where it is narrow."""
     mark = "WRONG" if finding.is_wrong else "warn" if finding.problem else "ok"
-    yield from _indented(f"{mark:<5}  {finding.check:<11}  ", finding.problem)
+    yield from _indented(f"{mark:<5}  {finding.check:<11}  ", finding.problem or finding.note)
     if finding.mend:
         yield from _indented(" " * 20 + "→ ", finding.mend)
 

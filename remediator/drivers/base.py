@@ -62,7 +62,7 @@ class World:
     """Everything known of an incident (`postmortem` driver only): incident, runs, steps, audit entries, snapshots."""
     curve: Callable[[str], Awaitable[State]] | None = None
     """How an incident's metric went (`postmortem` driver only): `title`, `unit`, `points` ([epoch seconds, value in
-    that unit], oldest first) and `thresholds` (`band`, `value`, `above`); empty where nobody knows. Raises as drivers do."""
+    that unit], oldest first), `thresholds` (`band`, `value`, `above`); empty where nobody knows. Raises as a driver."""
     secrets: Callable[[], Collection[str]] = tuple
     """Every secret that Grace was given, as it is now; never to be shown."""
 

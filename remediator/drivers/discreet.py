@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 from catalog.inventory import Target
 from catalog.model import Verb
 from remediator.drivers.base import Driver, State, StepContext, World
+from remediator.drivers.permission import Asking, Permission
 from remediator.drivers.redactor import Redactor, brief
 from remediator.drivers.table import DRIVERS
 from remediator.errors import GraceError, Permanent
@@ -24,7 +26,7 @@ def open_driver(kind: str, world: World) -> Driver:
 
 def discreet(driver: Driver, world: World) -> Driver:
     """The same driver: its errors are redacted, then shortened, and a reading that holds a secret is an error."""
-    return cast(Driver, _Discreet(driver, world))
+    return cast(Driver, (_DiscreetAsking if isinstance(driver, Asking) else _Discreet)(driver, world))
 
 
 class _Discreet:
@@ -68,6 +70,14 @@ class _Discreet:
                 error.__cause__ = None
                 error.__context__ = None
             raise
+
+
+class _DiscreetAsking(_Discreet):
+    async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
+        assert isinstance(self._driver, Asking)
+        with self._hiding():
+            found = await self._driver.may(target, verb, context)
+        return replace(found, why=brief(self._world.redactor().text(found.why)))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -42,7 +42,7 @@ async def examine(setup: Setup, *, without: Collection[str] = ()) -> list[Findin
     # A service that is away stops many checks; it is said once.
     told: dict[tuple[str, str], Finding] = {}
     for finding in (finding for answer in answers for finding in answer):
-        told.setdefault((finding.problem, finding.mend) if finding.problem else (finding.check, ""), finding)
+        told.setdefault((finding.problem, finding.mend) if finding.problem else (finding.check, finding.note), finding)
     return list(told.values())
 
 

@@ -28,6 +28,8 @@ class Finding:
     mend: str = ""
     is_warning: bool = False
     """Worth knowing, and nothing wrong: it is shown, and changes no exit code."""
+    note: str = ""
+    """What a check that passed has to tell; shown when everything is listed."""
 
     @property
     def is_wrong(self) -> bool:

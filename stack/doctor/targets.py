@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from importlib.util import find_spec
 
 from catalog.inventory import Target
+from catalog.model import Verb
 from remediator.drivers import DRIVERS, capability_gaps, check_inventory, open_driver
 from remediator.drivers.base import Driver, StepContext, World
 from remediator.drivers.keyring import secrets_of
+from remediator.drivers.permission import Permission, permission
 from remediator.drivers.table import EXTRAS
-from remediator.errors import GraceError, Refused
+from remediator.errors import GraceError
 from stack.doctor.setup import TIMEOUT, Finding, Setup, wrong
 
 
@@ -42,7 +44,7 @@ def _run_by(setup: Setup, names: Collection[str]) -> list[Target]:
 
 
 async def targets(setup: Setup) -> AsyncIterator[Finding]:
-    """Every target answers its driver."""
+    """Every target answers its driver, and says what Grace may do to it."""
     world = World(
         clock=setup.clock,
         http=setup.http,
@@ -54,29 +56,43 @@ async def targets(setup: Setup) -> AsyncIterator[Finding]:
             continue  # the check of the drivers says so
         driver = open_driver(target.driver, world)
         try:
-            problem = await _unreachable(driver, target, setup.clock.now())
+            found = await _permissions(driver, target, setup.clock.now())
         finally:
             await driver.close()
-        if problem:
+        if isinstance(found, str):
             yield wrong(
-                f"target {target.name}: {problem}", f"start it, or correct targets.{target.name} in inventory.yml"
+                f"target {target.name}: {found}", f"start it, or correct targets.{target.name} in inventory.yml"
             )
+            continue
+        for verb, each in found.items():
+            if each.allowed is False:
+                mend = f"give Grace what the README of the driver {target.driver} lists under permissions"
+                yield Finding("", f"target {target.name}: Grace may not {verb} it: {each.why}", mend, is_warning=True)
+        yield Finding("", note=_told(target, found))
 
 
-async def _unreachable(driver: Driver, target: Target, now: float) -> str:
-    """Why no verb's observation succeeds; empty when one does, or when there is nothing to observe."""
-    said = ""
+async def _permissions(driver: Driver, target: Target, now: float) -> dict[Verb, Permission] | str:
+    """What may be done with each verb that is set up; why none could be asked, where that is so."""
     context = StepContext(run_id="doctor", step=0, key="doctor:0", started_at=now)
+    found: dict[Verb, Permission] = {}
+    said = ""
     for verb in sorted(driver.verbs):
         try:
             async with asyncio.timeout(TIMEOUT):
-                await driver.observe(target, verb, context)
-        except Refused:
-            continue  # this verb is not set up for the target
+                each = await permission(driver, target, verb, context)
         except GraceError as error:
             said = said or str(error)
         except TimeoutError:
             said = said or f"it did not answer within {TIMEOUT:g} s"
         else:
-            return ""
-    return said
+            if each is not None:
+                found[verb] = each
+    return found if found or not said else said
+
+
+def _told(target: Target, found: Mapping[Verb, Permission]) -> str:
+    parts = []
+    for allowed, words in ((True, "may"), (False, "may not"), (None, "shows when tried:")):
+        if verbs := [verb for verb, each in found.items() if each.allowed is allowed]:
+            parts.append(f"{words} {', '.join(verbs)}")
+    return f"{target.name} ({target.driver}): {'; '.join(parts) or 'nothing is set up'}"

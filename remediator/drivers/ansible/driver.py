@@ -1,8 +1,11 @@
-"""`scale`, `throttle`, `pause` and `resume` by playbooks of the team's own."""
+"""`scale`, `throttle`, `pause`, `resume`, `restart` and `run` by playbooks of the team's own."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,12 +13,14 @@ from pydantic import BaseModel
 
 from catalog.inventory import Target
 from catalog.model import Verb
-from remediator.drivers.ansible.runner import Runner
-from remediator.drivers.ansible.settings import AnsibleConfig, Pause, Play, Throttle
+from remediator.drivers.ansible.runner import Runner, Told
+from remediator.drivers.ansible.settings import AnsibleConfig, Pause, Play, Restart, Run, Throttle, Work
 from remediator.drivers.base import State, StepContext, World
+from remediator.drivers.command.report import Report
 from remediator.drivers.limiting import lowered
+from remediator.drivers.permission import Permission
 from remediator.drivers.scaling import grown, stages
-from remediator.errors import Permanent, Refused
+from remediator.errors import Permanent, Refused, Transient
 
 _LONGEST_WORD = 200
 _OPPOSITE = {Verb.PAUSE: Verb.RESUME, Verb.RESUME: Verb.PAUSE}
@@ -23,7 +28,9 @@ _OPPOSITE = {Verb.PAUSE: Verb.RESUME, Verb.RESUME: Verb.PAUSE}
 
 class AnsibleDriver:
     kind: ClassVar[str] = "ansible"
-    verbs: ClassVar[frozenset[Verb]] = frozenset({Verb.SCALE, Verb.THROTTLE, Verb.PAUSE, Verb.RESUME})
+    verbs: ClassVar[frozenset[Verb]] = frozenset(
+        {Verb.SCALE, Verb.THROTTLE, Verb.PAUSE, Verb.RESUME, Verb.RESTART, Verb.RUN}
+    )
     Config: ClassVar[type[BaseModel]] = AnsibleConfig
 
     def __init__(self, world: World) -> None:
@@ -31,11 +38,28 @@ class AnsibleDriver:
         self._redactor = world.redactor
 
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
-        return {"value": await self._read(target, _play(target, verb))}
+        if verb is Verb.RUN:
+            return _report(target, context).as_state()
+        play = _play(target, verb)
+        value = await self._read(target, play)
+        return {"born": _number(target, value)} if isinstance(play, Restart) else {"value": value}
+
+    async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
+        config = AnsibleConfig.model_validate(target.config)
+        work = _job(target) if verb is Verb.RUN else _play(target, verb)
+        if not os.access(config.folder / work.apply, os.R_OK):
+            return Permission(False, f"may not read {config.folder / work.apply}")
+        return Permission(None, "what the hosts allow shows when it is tried")
 
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext
     ) -> State:
+        if verb in (Verb.RUN, Verb.RESTART) and args:
+            raise Refused(f"{verb} takes no arguments: what is run stands in the inventory", reason="bad_args")
+        if verb is Verb.RUN:
+            return {"report": str(_report(target, context).path)}
+        if verb is Verb.RESTART:
+            return {"younger_than": context.started_at}
         play, now = _play(target, verb), observed["value"]
         if isinstance(play, Throttle):
             return {"value": lowered(target.name, _number(target, now), args, play.min)}
@@ -50,18 +74,62 @@ class AnsibleDriver:
         return {"value": grown(target.name, now, target.limits, args)}
 
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
-        play, value = _play(target, verb), desired["value"]
+        if verb is Verb.RUN:
+            await self._run(target, desired, context)
+        elif verb is Verb.RESTART:
+            await self._restart(target, desired["younger_than"])
+        else:
+            await self._set(target, _play(target, verb), desired["value"])
+
+    async def _set(self, target: Target, play: Play, value: int | float | str) -> None:
         if _same(await self._read(target, play), value):
             return
-        variables = {play.variable: value}
-        await self._runner(target).run(play.apply, check=False, variables=variables, timeout=target.step_timeout)
+        await self._apply(target, play, {play.variable: value})
         if not _same(found := await self._read(target, play), value):
             raise Permanent(f"{play.apply} ended well, but {target.name} reads {found!r} instead of {value!r}")
 
+    async def _restart(self, target: Target, since: float) -> None:
+        play = _play(target, Verb.RESTART)
+        if _number(target, await self._read(target, play)) > since:
+            return
+        await self._apply(target, play, {play.variable: since})
+        if (found := _number(target, await self._read(target, play))) <= since:
+            raise Permanent(f"{play.apply} ended well, but {target.name} runs since {found:g}, before it was asked for")
+
+    async def _run(self, target: Target, desired: State, context: StepContext) -> None:
+        report = _report(target, context)
+        if desired["report"] != str(report.path):
+            raise Permanent(f"the report {desired['report']} is not this step's")
+        if report.whole():
+            return  # an earlier attempt did it
+        run = _job(target)
+        # No two attempts overlap: the target's lock is held by what an earlier one left running.
+        told = await self._apply(target, run, {})
+        if told.report in (None, ""):
+            raise Permanent(f"{run.apply} tells no report: let it end with set_stats: {{data: {{grace_report: …}}}}")
+        text = told.report if isinstance(told.report, str) else json.dumps(told.report, ensure_ascii=False, indent=2)
+        try:
+            await asyncio.to_thread(report.write, self._redactor().output(text.encode("utf-8", "replace")))
+        except PermissionError as error:
+            raise Refused(f"may not write {report.path.parent}: {error.strerror}", reason="permission") from error
+        except OSError as error:
+            raise Transient(f"{report.path} cannot be written: {error.strerror}") from error
+
+    async def _apply(self, target: Target, work: Work, variables: Mapping[str, Any]) -> Told:
+        return await self._runner(target).run(
+            work.apply, check=False, variables={**work.variables, **variables}, timeout=target.step_timeout
+        )
+
     def reached(self, verb: Verb, desired: State, observed: State) -> bool:
+        if verb is Verb.RUN:
+            return bool(observed["report"] == desired["report"] and observed["bytes"] > 0)
+        if verb is Verb.RESTART:
+            return bool(observed["born"] > desired["younger_than"])
         return _same(observed["value"], desired["value"])
 
     def give_back(self, verb: Verb, before: State, desired: State, observed: State) -> tuple[Verb, State] | None:
+        if verb in (Verb.RUN, Verb.RESTART):
+            return None
         was, asked, now = before["value"], desired["value"], observed["value"]
         if verb is Verb.SCALE:
             # What others added since then stays.
@@ -86,7 +154,7 @@ class AnsibleDriver:
 
     async def _read(self, target: Target, play: Play) -> int | float | str:
         told = await self._runner(target).run(
-            play.read, check=play.check, variables={}, timeout=max(target.step_timeout / 3, 1)
+            play.read, check=play.check, variables=play.variables, timeout=max(target.step_timeout / 3, 1)
         )
         if told.changed and not play.check:
             raise Permanent(f"{play.read} is to read, but it changed something: correct it, or read in check mode")
@@ -101,6 +169,17 @@ def _play(target: Target, verb: Verb) -> Play:
     if play is None:
         raise Refused(f"{target.name} names no playbook to {verb} in the inventory", reason="missing_capability")
     return play
+
+
+def _job(target: Target) -> Run:
+    run = AnsibleConfig.model_validate(target.config).run
+    if run is None:
+        raise Refused(f"{target.name} names no playbook to run in the inventory", reason="missing_capability")
+    return run
+
+
+def _report(target: Target, context: StepContext) -> Report:
+    return Report.of(context.reports, context.run_id, context.step, _job(target).suffix)
 
 
 def _plain(file: str, value: object) -> int | float | str:
@@ -123,7 +202,7 @@ def _plain(file: str, value: object) -> int | float | str:
 
 def _number(target: Target, value: int | float | str) -> int | float:
     if isinstance(value, str) or not math.isfinite(value):
-        raise Permanent(f"the limit of {target.name} reads {value!r}, which is no number")
+        raise Permanent(f"{target.name} reads {value!r}, which is no number")
     return value
 
 

@@ -24,7 +24,6 @@ from remediator.errors import Permanent, Refused, Transient
 _INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ")
 _OUTPUT_LIMIT = 1024 * 1024
 _EVENT_LIMIT = 1024 * 1024
-_TOLD = "grace_value"
 _MARK = "GRACE_ANSIBLE_RUN"
 _FORBIDDEN = ("permission denied", "password is required", "missing sudo password", "incorrect sudo password")
 
@@ -36,7 +35,9 @@ class Told:
     changed: int
     """Tasks that changed something, over all hosts."""
     value: object
-    """What `set_stats` told; None where it told nothing."""
+    """What `set_stats` told as `grace_value`; None where it told nothing."""
+    report: object = None
+    """What it told as `grace_report`."""
 
 
 class Runner:
@@ -161,7 +162,8 @@ def _told(events: Path, code: int, file: str, log: Path) -> Told:
         raise Permanent(f"{file} ended without telling how; see {log}")
     changed, told = stats.get("changed"), stats.get("artifact_data")
     count = sum(changed.values()) if isinstance(changed, dict) else 0
-    return Told(count, told.get(_TOLD) if isinstance(told, dict) else None)
+    found = told if isinstance(told, dict) else {}
+    return Told(count, found.get("grace_value"), found.get("grace_report"))
 
 
 def _ignored(event: Mapping[str, Any]) -> bool:

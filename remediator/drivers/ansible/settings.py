@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from catalog.model import Frozen, Verb
 
@@ -15,16 +15,40 @@ File = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*(/[
 Variable = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 
 
-class Play(Frozen):
+class Work(Frozen):
+    """A playbook that changes something."""
+
+    apply: File
+    variables: Mapping[Variable, JsonValue] = Field(default_factory=dict)
+    """Further extra variables for the playbooks, as JSON: a number stays a number, a list a list."""
+
+
+class Play(Work):
     """One value: a playbook that tells it, and one that brings it about."""
 
     read: File
     """Tells the value by `set_stats: {data: {grace_value: …}}`."""
     check: bool = True
     """Read in Ansible's check mode, in which modules change nothing."""
-    apply: File
     variable: Variable = "grace_wanted"
     """The extra variable that holds the wanted value; a number stays a number."""
+
+    @model_validator(mode="after")
+    def _is_not_hidden(self) -> Self:
+        if self.variable in self.variables:
+            raise ValueError(f"variables: {self.variable} is the one that holds the wanted value")
+        return self
+
+
+class Restart(Play):
+    """What is restarted: `read` tells since when it runs (of several, the oldest), in epoch seconds."""
+
+
+class Run(Work):
+    """A job. What it tells by `set_stats: {data: {grace_report: …}}` is the report: a text, or JSON."""
+
+    suffix: Annotated[str, StringConstraints(pattern=r"^\.[A-Za-z0-9]{1,10}$")] = ".md"
+    """Ending of the report's name."""
 
 
 class Throttle(Play):
@@ -49,6 +73,8 @@ class AnsibleConfig(Frozen):
     scale: Play | None = None
     throttle: Throttle | None = None
     pause: Pause | None = None
+    restart: Restart | None = None
+    run: Run | None = None
 
     @field_validator("folder", "hosts")
     @classmethod
@@ -60,4 +86,6 @@ class AnsibleConfig(Frozen):
     def play(self, verb: Verb) -> Play | None:
         if verb is Verb.SCALE:
             return self.scale
+        if verb is Verb.RESTART:
+            return self.restart
         return self.throttle if verb is Verb.THROTTLE else self.pause

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from catalog.model import Frozen, Seconds, Verb
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.command.job import Job, Limits
 from remediator.drivers.command.report import Report
+from remediator.drivers.permission import Permission
 from remediator.drivers.redactor import Redactor
 from remediator.errors import Permanent, Refused, Transient
 
@@ -86,6 +88,14 @@ class CommandDriver:
 
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
         return _report(target, context).as_state()
+
+    async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
+        config = CommandConfig.model_validate(target.config)
+        if shutil.which(config.argv[0]) is None:
+            return Permission(False, f"there is no {config.argv[0]} that Grace may execute")
+        if config.user is not None and os.geteuid() != 0:
+            return Permission(False, f"Grace must be root to run {config.argv[0]} as {config.user}")
+        return Permission(True)
 
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext

@@ -83,12 +83,20 @@ class Report:
             content = file.read(_LARGEST + 1)
         if len(content) > _LARGEST:
             raise ValueError(f"a report has {_LARGEST} bytes at most")
-        if (changed := change(content)) == content:
-            return
+        if (changed := change(content)) != content:
+            self._replace(changed)
+
+    def write(self, content: bytes) -> None:
+        """The whole report at once, by whoever has it: it counts from now on, also after a power cut."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._replace(content)
+        self.succeed()
+
+    def _replace(self, content: bytes) -> None:
         draft = self._beside(".draft")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(changed)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from catalog.inventory import Target
 from catalog.model import Frozen, Seconds, Verb
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.files.folder import Expired, delete, expired
+from remediator.drivers.permission import Permission
 from remediator.errors import Permanent, Refused
 
 # Folders in which nothing is ever an expired file.
@@ -62,6 +64,13 @@ class FilesDriver:
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
         config = FilesConfig.model_validate(target.config)
         return await asyncio.to_thread(_look, config, self._clock.now())
+
+    async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
+        folders = FilesConfig.model_validate(target.config).folders
+        closed = [str(each.path) for each in folders if not os.access(each.path, os.R_OK | os.W_OK | os.X_OK)]
+        if closed:
+            return Permission(False, f"may not delete in {', '.join(closed)}: read, write and search are needed")
+        return Permission(True)
 
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext

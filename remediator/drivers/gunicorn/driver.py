@@ -12,6 +12,7 @@ from catalog.model import Frozen, Verb
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.counting import given_back, one_by_one, spread
 from remediator.drivers.gunicorn.pool import Member, Pool
+from remediator.drivers.permission import Permission
 from remediator.drivers.scaling import wanted
 from remediator.errors import Refused, Transient
 
@@ -47,6 +48,11 @@ class GunicornDriver:
             "pids": {name: [worker.pid for worker in found] for name, found in workers.items()},
             "oldest": {name: found[0].at if found else None for name, found in workers.items()},
         }
+
+    async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
+        for pool in self._pools(target).values():
+            pool.check_rights()
+        return Permission(True)
 
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext

@@ -85,6 +85,13 @@ class Master:
             return False  # it ended while being looked at
         return False
 
+    def check_rights(self) -> None:
+        """Raises Refused where this process may not signal it."""
+        try:
+            os.kill(self.pid, 0)
+        except PermissionError as error:
+            raise self._forbidden() from error
+
     def signal(self, number: Signals) -> None:
         """Send a signal to the master, if it still is the process that was verified."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,7 @@ from remediator.clock import Clock
 from remediator.drivers.births import Birth
 from remediator.drivers.gunicorn.control import Control
 from remediator.drivers.gunicorn.master import Master
-from remediator.errors import Permanent, Transient
+from remediator.errors import Permanent, Refused, Transient
 
 _POLL = 0.05
 # TTIN and TTOU act within a tenth of a second; a master that is just forking takes longer.
@@ -50,6 +51,14 @@ class Pool:
     def workers(self) -> tuple[Birth, ...]:
         """Living workers, the oldest first."""
         return self.master().workers()
+
+    def check_rights(self) -> None:
+        """Raises Refused where this process may neither use the control socket nor signal the master."""
+        control = self._member.control
+        if control is None:
+            self.master().check_rights()
+        elif not os.access(control, os.R_OK | os.W_OK, effective_ids=True):
+            raise Refused(f"may not open gunicorn's control socket {control}", reason="permission")
 
     async def resize(self, count: int) -> None:
         """Make the master strive for this many workers (at least 1); returns once it has accepted."""

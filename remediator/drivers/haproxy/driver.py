@@ -13,6 +13,7 @@ from catalog.inventory import Target
 from catalog.model import Frozen, Verb
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.haproxy.runtime import Runtime
+from remediator.drivers.permission import Permission
 from remediator.drivers.scaling import stages
 from remediator.errors import Permanent, Refused
 
@@ -50,6 +51,13 @@ class HAProxyDriver:
             "weights": {name: server.weight for name, server in sorted(servers.items())},
             "status": {name: server.status for name, server in sorted(servers.items())},
         }
+
+    async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
+        config = HAProxyConfig.model_validate(target.config)
+        level = await self._runtime(target, config).level()
+        if level == "admin":
+            return Permission(True)
+        return Permission(False, f"the socket {config.socket} allows {level or 'nothing'}: give it `level admin`")
 
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext

@@ -56,6 +56,10 @@ class Runtime:
                 f"HAProxy at {self._socket} answered something that is no server state: {_brief(answer)}"
             ) from error
 
+    async def level(self) -> str:
+        """What this socket allows: `user`, `operator` or `admin`."""
+        return (await self._ask("show cli level")).strip()
+
     async def set_weight(self, backend: str, server: str, weight: int) -> None:
         """Ask for this weight (0-256). Raises what HAProxy says against it."""
         answer = (await self._ask(f"set weight {backend}/{server} {weight}")).strip()

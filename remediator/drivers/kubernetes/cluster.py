@@ -35,6 +35,9 @@ class Cluster:
     async def put(self, path: str, body: Json, timeout: float) -> Json:
         return await self._ask("PUT", path, timeout, body=body)
 
+    async def post(self, path: str, body: Json, timeout: float) -> Json:
+        return await self._ask("POST", path, timeout, body=body)
+
     async def merge(self, path: str, body: Json, timeout: float) -> Json:
         """Change what `body` names and leave the rest (RFC 7396)."""
         return await self._ask("PATCH", path, timeout, body=body, content_type=_MERGE)

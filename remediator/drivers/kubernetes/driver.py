@@ -14,10 +14,12 @@ from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.kubernetes import workload
 from remediator.drivers.kubernetes.cluster import Cluster
 from remediator.drivers.kubernetes.settings import COUNTED, MANNERS, KubernetesConfig
+from remediator.drivers.permission import Permission
 from remediator.drivers.scaling import grown
 from remediator.errors import Permanent, Refused
 
 _ANSWER_WITHIN = 10.0
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class KubernetesDriver:
@@ -38,6 +40,18 @@ class KubernetesDriver:
             asked, hindrance = workload.restarted_at(found), workload.in_the_way(config, found)
             return {**observed, "restarted_at": asked, "in_the_way": hindrance}
         return {**observed, "autoscaler": await self._autoscaler(target, verb)}
+
+    async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
+        config, cluster, timeout = self._reach(target, verb)
+        counted = verb in COUNTED and not _switch(config)
+        wanted = config.attributes | ({"subresource": "scale", "verb": "update"} if counted else {"verb": "patch"})
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+        answer = await cluster.post(_REVIEWS, {**review, "spec": {"resourceAttributes": wanted}}, timeout)
+        status = workload.part(answer, "status")
+        what = f"{wanted['verb']} {wanted['resource']}{'/scale' if counted else ''}"
+        if status.get("allowed") is True:
+            return Permission(True)
+        return Permission(False, f"its role does not allow to {what} of {config.name}")
 
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext

@@ -64,6 +64,13 @@ class KubernetesConfig(Frozen):
         return MANNERS[self.kind].path.format(namespace=self.namespace, name=self.name)
 
     @property
+    def attributes(self) -> dict[str, str]:
+        """The object as a role names it: `group`, `resource`, `name`, and `namespace` where it is in one."""
+        parts = MANNERS[self.kind].path.split("/")
+        place = {"namespace": self.namespace} if "{namespace}" in parts else {}
+        return {"group": parts[2] if parts[1] == "apis" else "", "resource": parts[-2], "name": self.name, **place}
+
+    @property
     def verbs(self) -> frozenset[Verb]:
         return MANNERS[self.kind].verbs
 

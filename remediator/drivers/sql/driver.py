@@ -16,6 +16,7 @@ from catalog.inventory import Target
 from catalog.model import Frozen, Verb
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.limiting import lowered
+from remediator.drivers.permission import Permission
 from remediator.drivers.scaling import stages
 from remediator.drivers.sql.row import Database, Value
 from remediator.drivers.sql.settings import Pause, Settings, Throttle
@@ -55,6 +56,12 @@ class SqlDriver:
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
         setting = _setting(target, verb)
         return {"value": await self._read(target, setting)}
+
+    async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
+        setting = _setting(target, verb)
+        database, patience = self._database(target)
+        await _in_thread(database, patience, lambda: database.rehearse(setting.write))
+        return Permission(True)
 
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext

@@ -55,6 +55,15 @@ class Database:
             if changed != 1:
                 raise Permanent(f"the statement would change {changed} rows instead of one: nothing was changed")
 
+    def rehearse(self, statement: str) -> None:
+        """Have the database plan it and carry nothing out. Raises Refused where it would not be allowed."""
+        if self._url.get_backend_name() == "sqlite" and self._url.database:
+            file = Path(self._url.database)
+            if not os.access(file, os.W_OK) or not os.access(file.parent, os.W_OK):
+                raise Refused(f"may not write {file} and its folder", reason="permission")
+        with self._connection() as connection:
+            connection.execute(text(f"EXPLAIN {statement}"), {"value": 0})
+
     def cut(self) -> None:
         """End a conversation with a server that fell silent, from another thread: the waiting one gets an error.
 

@@ -9,7 +9,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.contract.drivers.rigs.ansible import AnsiblePauseRig, AnsibleRig, AnsibleThrottleRig
+from tests.contract.drivers.rigs.ansible import (
+    AnsiblePauseRig,
+    AnsibleRestartRig,
+    AnsibleRig,
+    AnsibleRunRig,
+    AnsibleThrottleRig,
+)
 from tests.contract.drivers.rigs.base import Rig, short_folder
 from tests.contract.drivers.rigs.celery import (
     CeleryFoldersPauseRig,
@@ -128,6 +134,8 @@ RIGS: Mapping[str, type[Rig]] = {
     "ansible-scale": AnsibleRig,
     "ansible-throttle": AnsibleThrottleRig,
     "ansible-pause": AnsiblePauseRig,
+    "ansible-restart": AnsibleRestartRig,
+    "ansible-run": AnsibleRunRig,
     "command-run": CommandRig,
     "files-reclaim": FilesRig,
     "governance-strictness": GovernanceRig,

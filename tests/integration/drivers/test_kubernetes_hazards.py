@@ -19,6 +19,7 @@ from remediator import drivers
 from remediator.drivers.kubernetes import KubernetesConfig
 from remediator.drivers.kubernetes.workload import RESTARTED_AT, moment, restarted_at
 from remediator.errors import Permanent, Refused, Transient
+from tests.contract.drivers.conftest import RIGS
 from tests.contract.drivers.rigs.base import until
 from tests.contract.drivers.rigs.cluster import FakeCluster
 from tests.contract.drivers.rigs.kubernetes import (
@@ -33,6 +34,12 @@ from tests.contract.drivers.rigs.kubernetes import (
 README = (Path(drivers.__file__).parent / "kubernetes" / "README.md").read_text()
 
 
+class StatefulRestartRig(KubernetesRestartRig):
+    plural = "statefulsets"
+    object_kind = "StatefulSet"
+
+
+EVERY = [kind for kind in RIGS.values() if kind.kind == "kubernetes"]
 _made: list[Any] = []
 
 
@@ -229,6 +236,28 @@ class TestAccess:
         driver, _, desired = await plan(rig)
         await driver.do(rig.target(), rig.verb, desired, rig.context())
         assert await rig.settled(driver, rig.verb, desired)
+
+    async def test_the_readme_names_no_right_that_is_not_used(self, begin: Any) -> None:
+        """What the server was asked for in all, over every verb and kind and its undo, is what the role allows."""
+        used: set[str] = set()
+        for kind in (*EVERY, StatefulRestartRig):
+            rig = begin(kind)
+            driver, before, desired = await plan(rig)
+            await driver.do(rig.target(), rig.verb, desired, rig.context())
+            assert await rig.settled(driver, rig.verb, desired)
+            observed = await driver.observe(rig.target(), rig.verb, rig.context())
+            back = driver.give_back(rig.verb, before, desired, observed)
+            if back is not None:
+                await driver.do(rig.target(), back[0], back[1], rig.context())
+            used |= rig.cluster.used
+        allowed = {
+            f"{group}/{resource} {verb}"
+            for rule in yaml.safe_load(README.split("```text\n")[1].split("```")[0])["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+        assert used == allowed
 
     async def test_an_object_that_is_not_there(self, begin: Any) -> None:
         rig = begin(KubernetesRig)

@@ -32,6 +32,23 @@ HANG = (
 SILENT = "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.debug: {msg: grace_value is 3}\n"
 
 
+RESTART = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.assert: {that: grace_wanted is number}
+    - ansible.builtin.shell: date +%s.%N > "{{ place }}"
+"""
+JOB = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.assert: {that: ["depth is number", "names is sequence", "names[0] == 'a b'"]}
+    - ansible.builtin.shell: echo x >> "{{ place }}.ran"
+    - ansible.builtin.set_stats: {data: {grace_report: "# trust\\nfine\\n"}, per_host: false}
+"""
+
+
 class AnsibleRig(Rig):
     kind = "ansible"
     verb = Verb.SCALE
@@ -44,7 +61,10 @@ class AnsibleRig(Rig):
     def start(self) -> None:
         self.plays = self.folder / "plays"
         self.plays.mkdir()
-        for name, text in {"read": READ, "apply": APPLY, "hang": HANG, "silent": SILENT}.items():
+        texts = {
+            "read": READ, "apply": APPLY, "hang": HANG, "silent": SILENT, "restart": RESTART, "job": JOB,
+        }  # fmt: skip
+        for name, text in texts.items():
             (self.plays / f"{name}.yml").write_text(text)
         self.value = self.folder / "value"
         self.value.write_text(str(self.first))
@@ -88,3 +108,39 @@ class AnsiblePauseRig(AnsibleRig):
     args: Mapping[str, Any] = {}
     first = 0
     expected: Any = 1
+
+
+class AnsibleRestartRig(AnsibleRig):
+    verb = Verb.RESTART
+    args: Mapping[str, Any] = {}
+    first = 1000
+    expected: Any = True
+
+    def config(self) -> Mapping[str, Any]:
+        return {**super().config(), "restart": {"read": "read.yml", "apply": "restart.yml"}}
+
+    def effect(self) -> Any:
+        """Has it begun since the plan was made?"""
+        return float(self.value.read_text()) > self.started_at
+
+    def _with(self, **play: Any) -> Target:
+        return self.target(restart={"read": "read.yml", "apply": "restart.yml", **play})
+
+
+class AnsibleRunRig(AnsibleRig):
+    verb = Verb.RUN
+    args: Mapping[str, Any] = {}
+    expected: Any = ("x", "# trust\nfine\n")
+
+    def config(self) -> Mapping[str, Any]:
+        return {**super().config(), "run": {"apply": "job.yml", "variables": {"depth": 3, "names": ["a b", "c"]}}}
+
+    def effect(self) -> Any:
+        ran, report = self.folder / "value.ran", self.folder / "reports" / "run_1-0.md"
+        return ran.read_text().strip() if ran.exists() else "", report.read_text() if report.exists() else ""
+
+    def hanging(self) -> Target:
+        return self.target(run={"apply": "hang.yml"}).model_copy(update={"step_timeout": 6.0})
+
+    def garbled(self) -> Target:
+        return self.target(run={"apply": "silent.yml"})

@@ -26,6 +26,7 @@ PLACES = re.compile(
     r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>[a-z]+))?$"
 )
 VERSIONS = {"apps": "v1", "batch": "v1", "autoscaling": "v2", None: None}
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 TICK = 0.01
 
 Json = dict[str, Any]
@@ -52,6 +53,8 @@ class FakeCluster:
     """`verb plural[/sub]` that the token may; None is everything."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Method and path of every request that was let in."""
+    used: set[str] = field(default_factory=set)
+    """Of these, `group/plural[/sub] verb`, as a role names what it allows."""
     before_write: Callable[[], None] = lambda: None
     """Somebody else, in the moment before a change is carried out."""
     silent: bool = False
@@ -132,6 +135,8 @@ class FakeCluster:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             raise Refusal(401, "Unauthorized", "Unauthorized")
+        if request.path == REVIEWS and request.method == "POST":
+            return self._reviewed(await request.json())
         place = PLACES.match(request.path)
         if place is None or place["plural"] not in KINDS or VERSIONS.get(place["group"], "?") != place["version"]:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
@@ -147,6 +152,7 @@ class FakeCluster:
                 403, "Forbidden", f'{whole} "{name}" is forbidden: User "grace" cannot {verb} resource "{whole}"'
             )
         self.asked.append((request.method, request.path))
+        self.used.add(f"{place['group'] or ''}/{whole} {verb}")
         if (plural == "nodes") != (place["namespace"] is None) or place["namespace"] not in (None, self.namespace):
             raise Refusal(404, "NotFound", f'{plural} "{name}" not found')
         if verb == "watch":
@@ -158,6 +164,15 @@ class FakeCluster:
         if verb == "get":
             return web.json_response(self._shown(plural, name, sub))
         return web.json_response(await self._write(request, plural, name, sub))
+
+    def _reviewed(self, review: Json) -> web.Response:
+        """Every account may ask what it may do."""
+        if review.get("kind") != "SelfSubjectAccessReview" or review.get("apiVersion") != "authorization.k8s.io/v1":
+            raise Refusal(400, "BadRequest", "the object provided is unrecognized")
+        asked = review["spec"]["resourceAttributes"]
+        whole = f"{asked['resource']}/{asked['subresource']}" if asked.get("subresource") else asked["resource"]
+        allowed = self.rules is None or f"{asked['verb']} {whole}" in self.rules
+        return web.json_response({**review, "status": {"allowed": allowed}}, status=201)
 
     def _list(self, request: web.Request, plural: str) -> web.Response:
         names = sorted(name for kind, name in self.objects if kind == plural)
