@@ -53,9 +53,9 @@ class Stage:
         self.began = time.time()
         faults.inject(layout(self.loop.data).faults, name, self.began, **sizes)
 
-    def clear(self) -> None:
-        """Take every fault out again."""
-        faults.clear(layout(self.loop.data).faults)
+    def clear(self, *names: str) -> None:
+        """Take these faults out again; every one, where none is named."""
+        faults.clear(layout(self.loop.data).faults, *names)
 
     def grace(self, *argv: str) -> subprocess.CompletedProcess[str]:
         return self.loop.grace(*argv)

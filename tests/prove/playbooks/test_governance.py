@@ -121,6 +121,7 @@ def test_downgrade_autonomy_tier_asks_one_person_more_until_it_is_released(troub
     pause = by_hand(troubled, "stop-ingestion-cycle", "ingestion")
     approve(troubled, pause)
     troubled.until("ingestion is paused", lambda: troubled.outside.setting("paused") == 1)
+    troubled.until("it is done", lambda: troubled.loop.get(f"/api/v1/runs/{pause['id']}")["state"] == "contained")
     troubled.give_back("undo", pause)
     troubled.until("ingestion goes on", lambda: troubled.outside.setting("paused") == 0)
 
@@ -135,8 +136,7 @@ def test_tighten_guardrails_leaves_to_people_what_grace_was_confident_enough_for
     full = spoilt.outside.expired_files()
     time.sleep(NOTHING_HAPPENS)
     assert spoilt.outside.expired_files() >= full > 0, "nothing is deleted without a person"
-    spoilt.clear()
-    spoilt.began = 0.0
+    spoilt.clear("bad-exercises")
     spoilt.give_back("undo", tightened)
     spoilt.until("it is deleted without a person", lambda: spoilt.outside.expired_files() == 0)
     done = spoilt.run_of("cleanup-disk", "verifying", "healed")
