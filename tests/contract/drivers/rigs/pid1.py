@@ -23,6 +23,20 @@ from tests.contract.drivers.rigs.base import until
 
 CGROUPS = Path("/sys/fs/cgroup")
 SYSTEMD = Path("/lib/systemd/systemd")
+
+
+def _unified() -> Path | None:
+    """Where the one hierarchy of version 2 is, on machines that have no other; None where there are those of version 1.
+
+    `GRACE_CGROUPS=2` takes the hierarchy of version 2 that many machines have beside those of version 1: it has no
+    controllers then, so that quotas cannot be tried.
+    """
+    if (CGROUPS / "cgroup.controllers").exists():
+        return CGROUPS
+    return CGROUPS / "unified" if os.environ.get("GRACE_CGROUPS") == "2" else None
+
+
+UNIFIED = _unified()
 START = r"""
 set -eu
 folder=$1; root=$folder/root
@@ -44,16 +58,20 @@ ln -s /proc/self/fd "$root/dev/fd"
 mount --bind "$folder/run" "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 groups=$root/sys/fs/cgroup
-mount -t tmpfs tmpfs "$groups" -o mode=755
-for path in /sys/fs/cgroup/*/; do
-    name=$(basename "$path")
-    mkdir "$groups/$name"
-    case $name in
-        unified) mount -t cgroup2 cgroup2 "$groups/$name" ;;
-        systemd) mount -t cgroup -o none,name=systemd cgroup "$groups/$name" ;;
-        *) mount -t cgroup -o "$name" cgroup "$groups/$name" ;;
-    esac
-done
+if [ -n "$UNIFIED" ]; then
+    mount -t cgroup2 cgroup2 "$groups"
+else
+    mount -t tmpfs tmpfs "$groups" -o mode=755
+    for path in /sys/fs/cgroup/*/; do
+        name=$(basename "$path")
+        mkdir "$groups/$name"
+        case $name in
+            unified) mount -t cgroup2 cgroup2 "$groups/$name" ;;
+            systemd) mount -t cgroup -o none,name=systemd cgroup "$groups/$name" ;;
+            *) mount -t cgroup -o "$name" cgroup "$groups/$name" ;;
+        esac
+    done
+fi
 units=$root/etc/systemd/system
 mkdir -p "$units"
 for unit in \
@@ -108,7 +126,8 @@ class Machine:
         self.systemctl("kill", "--signal=KILL", f"{name}*{dot}{kind}", check=False)
 
     def _group(self, hierarchy: str, unit: str) -> Path | None:
-        return next((CGROUPS / hierarchy / self.folder.name).rglob(unit), None)
+        top = UNIFIED if UNIFIED is not None else CGROUPS / hierarchy
+        return next((top / self.folder.name).rglob(unit), None)
 
     def pids(self, unit: str) -> list[int]:
         """Its processes, from the kernel, as they are called out here."""
@@ -120,6 +139,9 @@ class Machine:
         group = self._group("cpu", unit)
         if group is None:
             return None
+        if UNIFIED is not None:
+            most, period = (group / "cpu.max").read_text().split()
+            return None if most == "max" else 100 * int(most) / int(period)
         quota = int((group / "cpu.cfs_quota_us").read_text())
         return None if quota < 0 else 100 * quota / int((group / "cpu.cfs_period_us").read_text())
 
@@ -133,9 +155,17 @@ def why_not() -> str:
     lacking = [name for name in needed if shutil.which(name, path=search) is None]
     if lacking or not SYSTEMD.exists():
         return f"a machine of our own needs {', '.join(lacking) or SYSTEMD}"
-    if not (CGROUPS / "systemd" / "cgroup.procs").exists() or not os.access(CGROUPS / "systemd", os.W_OK):
-        return "a machine of our own needs control groups of version 1"
+    top = UNIFIED if UNIFIED is not None else CGROUPS / "systemd"
+    if not (top / "cgroup.procs").exists() or not os.access(top, os.W_OK):
+        return f"a machine of our own needs control groups of its own below {top}"
     return ""
+
+
+def has_quotas() -> bool:
+    """Whether the kernel can limit a unit's share of a processor here."""
+    if UNIFIED is None:
+        return (CGROUPS / "cpu").exists()
+    return "cpu" in (UNIFIED / "cgroup.controllers").read_text().split()
 
 
 @cache
@@ -157,7 +187,8 @@ def machine() -> Machine:
             "sh", "-c", START, "sh", str(folder),
         ],
         stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-        env={"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "GROUPS_OF_RIG": " ".join(map(str, groups))},
+        env={"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "GROUPS_OF_RIG": " ".join(map(str, groups)),
+             "UNIFIED": str(UNIFIED or "")},
     )  # fmt: skip
     atexit.register(_end, child, folder)
     bus = folder / "run" / "dbus" / "system_bus_socket"
@@ -168,7 +199,12 @@ def machine() -> Machine:
 
 
 def _groups(name: str) -> list[Path]:
-    """A control group of our own in each hierarchy."""
+    """A control group of our own in each hierarchy; in the one of version 2, with every controller that there is."""
+    if UNIFIED is not None:
+        controllers = (UNIFIED / "cgroup.controllers").read_text().split()
+        (UNIFIED / "cgroup.subtree_control").write_text(" ".join(f"+{each}" for each in controllers))
+        (UNIFIED / name).mkdir()
+        return [UNIFIED / name]
     made = []
     for hierarchy in sorted(path for path in CGROUPS.iterdir() if (path / "cgroup.procs").exists()):
         group = hierarchy / name
@@ -188,7 +224,8 @@ def _end(child: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def _without_groups(name: str) -> bool:
-    groups = [path for top in CGROUPS.glob(f"*/{name}") for path in (top, *top.rglob("*")) if path.is_dir()]
+    tops = [UNIFIED / name] if UNIFIED is not None else CGROUPS.glob(f"*/{name}")
+    groups = [path for top in tops for path in (top, *top.rglob("*")) if path.is_dir()]
     for path in sorted(groups, reverse=True):
         try:
             path.rmdir()
