@@ -27,12 +27,31 @@ LONGEST_HOLD = 30 * 86400.0
 """Seconds."""
 
 
+def _allowed(who: Identity, group: str | None) -> None:
+    """Nothing, when the person's token is for this group of targets. Raises Refused."""
+    if not who.covers(group):
+        about = f"targets of the group {group}" if group else "what belongs to no target"
+        raise Refused(f"the token of {who.name} is for {', '.join(who.groups)}, not for {about}", reason="role")
+
+
+def _group_of(services: Services, target: str | None) -> str | None:
+    found = services.parts.target(target)
+    return None if found is None else found.blast_group
+
+
+def _allowed_run(tx: Tx, who: Identity, run_id: str) -> None:
+    found = runs.get(tx.connection, run_id)
+    if found is not None:
+        _allowed(who, found.group)
+
+
 async def acknowledge(services: Services, who: Identity, incident_id: str, reason: str) -> None:
     """A person takes an incident: nothing more is done by Grace, and it ends when its metric is good again."""
 
     def store(tx: Tx) -> None:
         found = incidents.get(tx.connection, incident_id)
         assert found is not None
+        _allowed(who, _group_of(services, found.target))
         if found.state not in CLOSABLE:
             raise Refused(f"incident {incident_id} is {found.state.value}; wait for its run to end", reason="busy")
         tx.record("incident_acknowledged", {"reason": reason}, incident_id=incident_id, actor=who.name)
@@ -50,6 +69,7 @@ async def close(services: Services, who: Identity, incident_id: str, reason: str
     def store(tx: Tx) -> None:
         found = incidents.get(tx.connection, incident_id)
         assert found is not None
+        _allowed(who, _group_of(services, found.target))
         if found.state not in CLOSABLE:
             raise Refused(f"incident {incident_id} is {found.state.value}", reason="busy")
         tx.record("incident_closed_by_person", {"reason": reason}, incident_id=incident_id, actor=who.name)
@@ -80,6 +100,9 @@ async def vote(services: Services, who: Identity, approval_id: str, word: Vote, 
                 "somebody else must approve it",
                 reason="role",
             )
+        asked = approvals.get(tx.connection, approval_id)
+        if asked is not None:
+            _allowed_run(tx, who, asked.run_id)
         approval = approvals.vote(tx, approval_id, name=who.name, vote=word, reason=reason)
         if approval.incident_id:
             incidents.wake(tx, approval.incident_id)
@@ -89,12 +112,28 @@ async def vote(services: Services, who: Identity, approval_id: str, word: Vote, 
     await services.parts.ledger.write(store)
 
 
+async def start(services: Services, who: Identity, playbook: str, target: str, reason: str) -> str:
+    """Start a playbook by hand, or hold it for approval; the run's id."""
+    _allowed(who, _group_of(services, target))
+    return await hand.start(
+        services.parts, playbook, target, by=who.name, reason=reason, check=lambda plan: _allowed(who, plan.group)
+    )
+
+
+async def cancel(services: Services, who: Identity, run_id: str, reason: str) -> None:
+    """End a run that waits or is being verified."""
+    await services.parts.ledger.write(lambda tx: _allowed_run(tx, who, run_id))
+    await hand.cancel(services.parts, run_id, by=who.name, reason=reason)
+
+
 async def give_back(services: Services, who: Identity, run_id: str, reason: str, *, release: bool) -> None:
     """Undo a run, or release what it keeps. What tightened governance is given back by an admin only.
 
     A driver never loosens governance: the admin's word does, as far as nobody has changed the setting since.
     """
     found = await services.parts.ledger.read(lambda connection: runs.get(connection, run_id))
+    if found is not None:
+        _allowed(who, found.group)
     governed = found is not None and any(step.driver == "governance" for step in found.plan)
     if governed and not who.may(Role.ADMIN):
         raise Refused("this run tightened governance: only an admin may loosen it", reason="role")
@@ -160,11 +199,13 @@ async def hold(services: Services, who: Identity, target: str, seconds: float, r
     parts = services.parts
     if parts.target(target) is None:
         raise Refused(f"the inventory has no target {target!r}", reason="unknown")
+    _allowed(who, _group_of(services, target))
     await parts.ledger.write(lambda tx: settings.hold(tx, target, until=tx.now + seconds, by=who.name, reason=reason))
 
 
 async def unhold(services: Services, who: Identity, target: str, reason: str) -> None:
     """End a hold."""
+    _allowed(who, _group_of(services, target))
     if not await services.parts.ledger.write(lambda tx: settings.unhold(tx, target, by=who.name, reason=reason)):
         raise Refused(f"target {target!r} is not on hold", reason="unknown")
     services.parts.wake()

@@ -191,7 +191,7 @@ async def start_run(request: web.Request) -> web.Response:
             }
         )
     reason = _note(body) or "started by hand"
-    run_id = await hand.start(services.parts, playbook, target, by=who.name, reason=reason)
+    run_id = await actions.start(services, who, playbook, target, reason)
     return await _run_document(request, run_id, status=201)
 
 
@@ -200,7 +200,7 @@ async def cancel_run(request: web.Request) -> web.Response:
     """Stop a run before its next step."""
     services, who, body = request.app[SERVICES], identity_of(request), await _body(request)
     name = await _id(request, runs.find, "run")
-    await hand.cancel(services.parts, name, by=who.name, reason=_note(body))
+    await actions.cancel(services, who, name, _note(body))
     return await _run_document(request, name)
 
 
@@ -341,7 +341,13 @@ async def list_tokens(request: web.Request) -> web.Response:
     """Every token by name and role, revoked ones too; never the token."""
     found = await request.app[SERVICES].tokens.list()
     items = [
-        {"name": each.name, "role": each.role.value, "created_at": each.created_at, "revoked_at": each.revoked_at}
+        {
+            "name": each.name,
+            "role": each.role.value,
+            "groups": list(each.groups),
+            "created_at": each.created_at,
+            "revoked_at": each.revoked_at,
+        }
         for each in found
     ]
     return web.json_response({"items": items, "next_cursor": None})
@@ -356,12 +362,20 @@ async def add_token(request: web.Request) -> web.Response:
         raise BadRequest("a name has 1 to 64 letters, digits and _.@-, beginning with a letter or digit")
     if role not in {each.value for each in Role}:
         raise BadRequest(f"there is no role {role!r}; there are {', '.join(Role)}")
-    token = new_token()
+    token, groups = new_token(), _groups(body.get("groups"))
     try:
-        await request.app[SERVICES].tokens.add(Identity(name, Role(role)), digest_of(token), by=who.name)
+        await request.app[SERVICES].tokens.add(Identity(name, Role(role), groups), digest_of(token), by=who.name)
     except NameTaken:
         raise Refused(f"{name} has a token already; revoke it first", reason="taken") from None
-    return web.json_response({"name": name, "role": role, "token": token}, status=201)
+    return web.json_response({"name": name, "role": role, "groups": list(groups), "token": token}, status=201)
+
+
+def _groups(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > 100 or not all(isinstance(each, str) and each for each in value):
+        raise BadRequest("`groups` must be a list of names: groups of targets, as the inventory calls them")
+    return tuple(dict.fromkeys(words.plain("groups", each) for each in value))
 
 
 @needs(Role.ADMIN)

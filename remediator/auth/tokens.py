@@ -41,13 +41,19 @@ def allows(role: Role, needed: Role) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking: the name a token was given to, and its role."""
+    """Who is asking: the name a token was given to, its role, and the groups of targets that it is for."""
 
     name: str
     role: Role
+    groups: tuple[str, ...] = ()
+    """Groups of targets (`group` in the inventory, else the target's own name) that it may act on; empty for all."""
 
     def may(self, needed: Role) -> bool:
         return allows(self.role, needed)
+
+    def covers(self, group: str | None) -> bool:
+        """May it act on targets of this group? None is what belongs to no target."""
+        return not self.groups or group in self.groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class TokenRecord:
     role: Role
     created_at: float
     revoked_at: float | None = None
+    groups: tuple[str, ...] = ()
 
 
 class NameTaken(Exception):

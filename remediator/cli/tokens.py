@@ -24,6 +24,7 @@ def tokens() -> None:
     Examples:
       grace tokens add ada --role approver                              printed, this once
       grace tokens add ada --role approver --save .grace/tokens/ada     kept, for --as ada
+      grace tokens add bob --role operator --group api --group workers  only for targets of these groups
       grace tokens revoke ada
     """
 
@@ -37,8 +38,17 @@ def list_(remediator: Remediator, as_json: bool) -> None:
         print_json({"items": found})
         return
     print_table(
-        ("name", "role", "added", "revoked"),
-        ((t["name"], t["role"], moment(t.get("created_at")), moment(t.get("revoked_at"))) for t in found),
+        ("name", "role", "for", "added", "revoked"),
+        (
+            (
+                t["name"],
+                t["role"],
+                ", ".join(t.get("groups") or ["all"]),
+                moment(t.get("created_at")),
+                moment(t.get("revoked_at")),
+            )
+            for t in found
+        ),
         empty="no tokens",
     )
 
@@ -46,15 +56,18 @@ def list_(remediator: Remediator, as_json: bool) -> None:
 @tokens.command()
 @click.argument("name")
 @click.option("--role", required=True, type=click.Choice([role.value for role in Role]), help="What it may do.")
+@click.option("--group", "groups", multiple=True, help="A group of targets that it may act on; all, unless given.")
 @click.option("--save", type=click.Path(path_type=Path), help="Write the token to a new private file, do not print it.")
 @with_remediator
-def add(remediator: Remediator, as_json: bool, name: str, role: str, save: Path | None) -> None:
+def add(
+    remediator: Remediator, as_json: bool, name: str, role: str, groups: tuple[str, ...], save: Path | None
+) -> None:
     """Give NAME a token, printed this once."""
     if not is_name(name):
         raise click.BadParameter("1 to 64 letters, digits or _.@- are expected", param_hint="NAME")
     if save is not None and save.exists():
         raise Failure(f"{save} exists already; name a new file")
-    made = remediator.ask("POST", "tokens", {"name": name, "role": role})
+    made = remediator.ask("POST", "tokens", {"name": name, "role": role, "groups": list(groups)})
     if save is not None:
         _write_private(save, made.pop("token"), name)
         made["file"] = str(save)

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from catalog.model import Tier
 from remediator.errors import Refused
 from remediator.ledger.engine import Tx
-from remediator.ledger.schema import approvals, tokens, votes
+from remediator.ledger.schema import approvals, runs, tokens, votes
 from remediator.model import Approval, new_id
 
 
@@ -141,7 +141,7 @@ def vote(tx: Tx, approval_id: str, *, name: str, vote: str, reason: str) -> Appr
         raise Refused(f"this approval is {approval.status} already", reason="settled")
     if approval.expires_at <= tx.now:
         raise Refused("this approval has expired; the plan is judged afresh", reason="expired")
-    if vote == "approve" and approval.needed > 1 and _approvers(tx.connection) < approval.needed:
+    if vote == "approve" and approval.needed > 1 and _approvers(tx.connection, approval) < approval.needed:
         raise Refused(
             f"{approval.needed} distinct people must approve this plan, and fewer hold a token that may: "
             "add one with `grace tokens add NAME --role approver`",
@@ -193,10 +193,10 @@ def _end(tx: Tx, approval: Approval, status: str, reason: str, among: tuple[str,
         )
 
 
-def _approvers(connection: Connection) -> int:
-    query = (
-        sa.select(sa.func.count())
-        .select_from(tokens)
-        .where(tokens.c.role.in_(["approver", "operator", "admin"]), tokens.c.revoked_at.is_(None))
+def _approvers(connection: Connection, approval: Approval) -> int:
+    """How many people hold a token that may approve this plan."""
+    group = connection.execute(sa.select(runs.c.group).where(runs.c.id == approval.run_id)).scalar()
+    query = sa.select(tokens.c.target_groups).where(
+        tokens.c.role.in_(["approver", "operator", "admin"]), tokens.c.revoked_at.is_(None)
     )
-    return int(connection.execute(query).scalar_one())
+    return sum(1 for (groups,) in connection.execute(query) if not groups or group in groups)

@@ -61,5 +61,14 @@ def _more_is_remembered(connection: Connection) -> None:
         table.create(connection)
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _runs_get_leases, 3: _more_is_remembered}
+def _tokens_get_groups(connection: Connection) -> None:
+    """4: a token may be limited to groups of targets."""
+    connection.exec_driver_sql("ALTER TABLE tokens ADD COLUMN target_groups JSON NOT NULL DEFAULT '[]'")
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
+    2: _runs_get_leases,
+    3: _more_is_remembered,
+    4: _tokens_get_groups,
+}
 """What leads to each version from the one before it. Never changed once released; a new version adds a row."""

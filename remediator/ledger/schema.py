@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from remediator.audit.schema import audit_table
 
-VERSION = 3
+VERSION = 4
 """Of the schema. A database of a newer version is refused; an older one is migrated forward."""
 
 metadata = sa.MetaData()
@@ -206,6 +206,7 @@ tokens = sa.Table(
     sa.Column("role", sa.Text, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("revoked_at", sa.Float),
+    sa.Column("target_groups", sa.JSON, nullable=False, server_default="[]"),
 )
 
 snapshots = sa.Table(

@@ -53,9 +53,16 @@ class LedgerTokens:
                 raise NameTaken(identity.name)
             tx.execute(sa.delete(tokens).where(tokens.c.name == identity.name))
             tx.execute(
-                sa.insert(tokens).values(name=identity.name, hash=digest, role=identity.role.value, created_at=tx.now)
+                sa.insert(tokens).values(
+                    name=identity.name,
+                    hash=digest,
+                    role=identity.role.value,
+                    created_at=tx.now,
+                    target_groups=list(identity.groups),
+                )
             )
-            tx.record("token_added", {"name": identity.name, "role": identity.role.value}, actor=by)
+            body = {"name": identity.name, "role": identity.role.value, "groups": list(identity.groups)}
+            tx.record("token_added", body, actor=by)
 
         await self._write(store)
 
@@ -77,7 +84,10 @@ class LedgerTokens:
 
         def read(connection: Connection) -> tuple[TokenRecord, ...]:
             rows = connection.execute(sa.select(tokens).order_by(tokens.c.created_at, tokens.c.name))
-            return tuple(TokenRecord(row.name, Role(row.role), row.created_at, row.revoked_at) for row in rows)
+            return tuple(
+                TokenRecord(row.name, Role(row.role), row.created_at, row.revoked_at, tuple(row.target_groups))
+                for row in rows
+            )
 
         return await self._ledger.read(read)
 
@@ -93,4 +103,4 @@ class LedgerTokens:
 
 def _active(connection: Connection) -> dict[str, Identity]:
     rows = connection.execute(sa.select(tokens).where(tokens.c.revoked_at.is_(None)))
-    return {row.hash: Identity(row.name, Role(row.role)) for row in rows}
+    return {row.hash: Identity(row.name, Role(row.role), tuple(row.target_groups)) for row in rows}

@@ -16,7 +16,6 @@ from remediator.page.access import PAGE, VISITOR, form, reason_of
 from remediator.page.pages import audit_page
 from remediator.page.render import respond
 from remediator.page.session import COOKIE, LIFETIME
-from remediator.pipeline import hand
 
 
 @open_to_all
@@ -104,7 +103,7 @@ async def close(request: web.Request) -> web.Response:
 async def cancel(request: web.Request) -> web.Response:
     name, services = request.match_info["id"], request.app[PAGE].services
     place = await _incident_of_run(request, name)
-    await hand.cancel(services.parts, name, by=request[VISITOR].identity.name, reason=await reason_of(request))
+    await actions.cancel(services, request[VISITOR].identity, name, await reason_of(request))
     return _to(place)
 
 

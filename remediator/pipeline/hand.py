@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +51,23 @@ async def rehearse(parts: Parts, playbook_id: str, target_name: str) -> Rehearsa
     return await parts.ledger.write(decide)
 
 
-async def start(parts: Parts, playbook_id: str, target_name: str, *, by: str, reason: str) -> str:
-    """Start a playbook by hand, or hold it for approval; the run's id. Raises Refused when governance denies it."""
+async def start(
+    parts: Parts,
+    playbook_id: str,
+    target_name: str,
+    *,
+    by: str,
+    reason: str,
+    check: Callable[[Plan], None] = lambda plan: None,
+) -> str:
+    """Start a playbook by hand, or hold it for approval; the run's id.
+
+    `check` sees the plan first, and raises Refused where this person may not act on its target. Raises Refused when
+    governance denies it, too.
+    """
     run_id = new_id("run", parts.clock.now())
     playbook, plan = await _planned(parts, playbook_id, target_name, run_id)
+    check(plan)
     holds = await precondition.ask(parts, playbook.precondition)
 
     def decide(tx: Tx) -> tuple[Verdict, str]:

@@ -25,14 +25,17 @@ class MemoryStore:
             raise Transient("the ledger is away")
         for record, known in self.rows.values():
             if known == digest and record.revoked_at is None:
-                return Identity(record.name, record.role)
+                return Identity(record.name, record.role, record.groups)
         return None
 
     async def add(self, identity: Identity, digest: str) -> None:
         taken = self.rows.get(identity.name)
         if taken is not None and taken[0].revoked_at is None:
             raise NameTaken(identity.name)
-        self.rows[identity.name] = (TokenRecord(identity.name, identity.role, self._clock.now()), digest)
+        self.rows[identity.name] = (
+            TokenRecord(identity.name, identity.role, self._clock.now(), groups=identity.groups),
+            digest,
+        )
 
     async def revoke(self, name: str) -> bool:
         found = self.rows.get(name)

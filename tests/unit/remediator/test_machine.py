@@ -34,8 +34,11 @@ METRICS = {
     "learning.sources_verified": ("ingestion",),
 }
 ABOUT = [(metric, resource) for metric, resources in METRICS.items() for resource in resources]
-PER_HOUR, ALL_HOUR = 3, 6
-POLICY = Policy(rates=Rates(per_target_hour=PER_HOUR, all_hour=ALL_HOUR))
+PER_HOUR, ALL_HOUR = 2, 4
+POLICY = Policy(
+    rates=Rates(per_target_hour=PER_HOUR, all_hour=ALL_HOUR), cooldown=0.0, attempt_cooldown=0.0, repeat_heals=100
+)
+"""Little stands in a run's way but the budgets."""
 RESTING = frozenset({IncidentState.CLOSED, IncidentState.ESCALATED, IncidentState.CONTAINED, IncidentState.BLIND})
 """Ends, and states in which people have been told and it is theirs."""
 
@@ -78,6 +81,15 @@ class World(RuleBasedStateMachine):
     def resolves(self, about: tuple[str, str], severity: str) -> None:
         """Also one that never fired, and one whose firing comes later."""
         self.do(self.sim.alert(*about, severity, "resolved", started=self.firing.pop(about, self.sim.clock.now())))
+
+    @rule(about=st.sampled_from(ABOUT[:4]))
+    def comes_and_is_healed(self, about: tuple[str, str]) -> None:
+        """A fault as they mostly are: confirmed, and good again once something was done about it."""
+        self.sim.measure(*about, "ccc")
+        self.fires(about, "critical")
+        self.firing.pop(about)
+        self.time_passes(190.0, "g")
+        self.resolves(about, "critical")
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 130.0, 700.0, 2000.0, 3700.0]), band=st.sampled_from("gcx"))
     def time_passes(self, seconds: float, band: str) -> None:
