@@ -69,6 +69,7 @@ LIVES: dict[str, str] = {
     "foreign": "gggcccuuuuuugggwwwwwgggggg",
     "restarted": "ggggccccgrggggggrggggggggg",
     "restarted-unseen": "gggggggRggggggggggRggggggg",
+    "three-from-the-start": "wwwwgggggggggggggggggggggg",
     "one-after-idle": "ggggggnnnncggggggggggggggg",
     "two-after-gone": "ggggggxxxxccgggggggggggggg",
     "idle-for-long": "gccccnnnnnnnnnnnncgggggggg",

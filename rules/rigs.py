@@ -88,7 +88,7 @@ def rig(metric: MetricCatalogEntry, clock: Clock) -> Rig:
         case Age() as derive:
             return _Gauges(metric, clock, steps).age(derive)
         case Rate() as derive:
-            letters = _COUNTED | set("usv") | set("oi" if derive.per else "")
+            letters = _COUNTED | set("usv") | set("oiNPM" if derive.per else "")
             return Rig(letters, partial(_rate, derive, metric, clock, steps))
         case Quantile() as derive:
             letters = _COUNTED | set("usv") | set("" if metric.empty is Empty.ABSENT else "odi")
@@ -263,29 +263,40 @@ class _Gauges:
         return self._told(played, life, read, nothing, gone)
 
     def ratio(self, derive: GaugeRatio) -> Rig:
-        return Rig(frozenset(_MEASURED + "n"), lambda life, values: self._ratio(derive, life, values))
+        return Rig(frozenset(_MEASURED + "nPM"), lambda life, values: self._ratio(derive, life, values))
 
     def _ratio(self, derive: GaugeRatio, life: str, values: dict[str, float]) -> Played:
         whole = 10000.0
         played = Played()
-        read = [self._read(letter, values) for letter in life]
-        under = [None if letter in "xuv" else 0.0 if letter == "n" else whole for letter in life]
+        # Something over nothing is as good as nothing.
+        plain = life.replace("P", "n").replace("M", "n")
+        read = [self._read(letter, values) for letter in plain]
+        under = [None if letter in "xuv" else 0.0 if letter == "n" else whole for letter in plain]
         over = [
-            None if letter in "xuv" else 0.0 if value is None else value * whole
+            None if letter in "xuv" else whole if letter in "PM" else 0.0 if value is None else value * whole
             for letter, value in zip(life, read, strict=True)
         ]
-        played.put(derive.numerator, self._points(life, over, lambda _at, _step: values["c"] * whole))
-        played.put(derive.denominator, self._points(life, under))
+        played.put(derive.numerator, self._points(plain, over, lambda _at, _step: values["c"] * whole))
+        played.put(derive.denominator, self._points(plain, under))
         nothing = 0.0 if self.metric.empty is Empty.ZERO else None
-        return self._told(played, life, read, nothing, "n" if self.metric.empty is Empty.ABSENT else "")
+        return self._told(played, plain, read, nothing, "n" if self.metric.empty is Empty.ABSENT else "")
 
     def age(self, derive: Age) -> Rig:
-        return Rig(frozenset(_MEASURED + "nm") - set("lLes"), lambda life, values: self._age(derive, life, values))
+        return Rig(frozenset(_MEASURED + "nmNPM") - set("lLes"), lambda life, values: self._age(derive, life, values))
 
     def _age(self, derive: Age, life: str, values: dict[str, float]) -> Played:
         played = Played()
         read = [self._read(letter, values) for letter in life]
-        since = [None if value is None else close(at * self.clock.interval - value) for at, value in enumerate(read)]
+        since = [
+            _NO_NUMBER[letter]
+            if letter in _NO_NUMBER
+            else None
+            if value is None
+            else close(at * self.clock.interval - value)
+            for at, (letter, value) in enumerate(zip(life, read, strict=True))
+        ]
+        # What is due only at the end of time has not waited.
+        read = [0.0 if letter == "P" else value for letter, value in zip(life, read, strict=True)]
         played.put(derive.timestamp, self._points(life, since))
         played.put(derive.present, self._points(life, [None if letter in "xuv" else 3.0 for letter in life]))
         return self._told(played, life, read, 0.0, "")
@@ -430,21 +441,27 @@ def _rate(
     derive: Rate, metric: MetricCatalogEntry, clock: Clock, steps: int, life: str, values: dict[str, float]
 ) -> Played:
     each = 2.0 if derive.per else 1.0
-    points = _counter(life, [values.get(letter, 0.0) * each * clock.interval for letter in life], steps, 1e6)
+    # Something over nothing is infinite, and nothing over nothing is no number.
+    known = {**values, "P": values["g"], "M": values["g"]}
+    points = _counter(life, [known.get(letter, 0.0) * each * clock.interval for letter in life], steps, 1e6)
     alive = points
     played = Played()
     played.put(derive.counter, points)
     if derive.per:
-        alive = _counter(life.replace("o", "g").replace("i", "s"), [0.0] * len(life), steps, each)
+        there = _counter(life.replace("o", "g").replace("i", "s"), [0.0] * len(life), steps, each)
+        alive = [
+            0.0 if isinstance(point, float) and life[math.ceil(at / steps)] in _NO_NUMBER else point
+            for at, point in enumerate(there)
+        ]
         played.put(derive.per, alive)
 
     def over(at: int, span: float) -> float | None:
         seen = _Seen.of(points, at * steps, clock, span)
-        if derive.per and not _fresh(alive, at * steps):
+        if derive.per and (life[at] in _NO_NUMBER or not _fresh(alive, at * steps)):
             return None
         if seen is None:
-            known = any(isinstance(point, float) for point in points[max(0, at * steps - 3) : at * steps + 1])
-            return 0.0 if derive.per and metric.empty is Empty.ZERO and not known else None
+            read = any(isinstance(point, float) for point in points[max(0, at * steps - 3) : at * steps + 1])
+            return 0.0 if derive.per and metric.empty is Empty.ZERO and not read else None
         return close(seen.rate(points) / each)
 
     played.present = [_fresh(alive, at * steps) for at in range(len(life))]

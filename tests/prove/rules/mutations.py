@@ -39,7 +39,7 @@ _GUARDS = tuple(
 )
 
 
-_RECORDED = re.compile(r"(?:resource|job_instance_resource):grace_")
+_RECORDED = re.compile(r"(?:resource|job_instance_resource):grace_[a-z_:0-9]+\{[^}]*\}$")
 _SKIPS = frozenset({22.5, 45.0, 225.0})
 """How much younger a measurement must be for the earlier one to be read, in seconds: a time, not an edge."""
 
@@ -63,7 +63,7 @@ class Equivalent:
 EQUIVALENT = (
     Equivalent(
         "resource:grace_alert:severity",
-        r"^(threshold '0' -> '-1'|operator '>' -> '>=') in 'max_over_time\(resource:grace_warning:raised",
+        r"^(threshold '0' -> '-1'|operator '>' -> '>=') before .* in 'max_over_time\(resource:grace_warning:raised",
         "What the line gives is the raised value itself: 0 let through is the 0 of the line below.",
     ),
     Equivalent(
@@ -72,9 +72,31 @@ EQUIVALENT = (
         "It adds an evaluation without the source after one with it, which the last line takes away.",
     ),
     Equivalent(
-        "resource:grace_value:sample",
-        r"^operator '<' -> '<='.*round\(histogram_quantile",
+        "resource:grace_value:(sample|window)",
+        r"^operator '<' -> '<=' before ' \+Inf.*round\(histogram_quantile",
         "A quantile beyond the last bound is that bound, so it is never infinite.",
+    ),
+    Equivalent(
+        "resource:grace_value:(sample|window)",
+        r"^operator '<' -> '<=' before ' \+Inf.*resource:grace_denominator:",
+        "A numerator is a part of its denominator: over nothing it is nothing, which is no number and not infinite.",
+    ),
+    Equivalent(
+        "resource:grace_value:(sample|window)",
+        r"^operator '>' -> '>=' before ' -Inf.*(resource:grace_denominator:|round\(histogram_quantile|"
+        r"/ sum by \(resource\) \(\(grace_http_workers)",
+        "Neither a quantile of times nor a quotient of what only grows is ever below 0.",
+    ),
+    Equivalent(
+        "resource:grace_value:(sample|window)",
+        r"^guard '> -Inf < \+Inf' .*resource:grace_denominator:",
+        "A window of one interval has the sample's own denominator, which is at least `at_least`: never 0.",
+        lambda interval, samples: samples == 1,
+    ),
+    Equivalent(
+        "resource:grace_value:window",
+        r"^guard '> -Inf < \+Inf' .*resource:grace_denominator:",
+        "The denominator of the window is at least `at_least`: never 0.",
     ),
     Equivalent(
         "[A-Z].*",
@@ -108,20 +130,27 @@ def mutations(record: str, expr: str, interval: float, samples: int) -> Iterator
         except ValueError:
             continue
         line = expr[expr.rfind("\n", 0, max(start, 1)) + 1 :].lstrip("\n").split("\n")[0].strip()
-        what = f"{kind} {expr[start:end].strip()!r} -> {text!r} in {line!r}"
-        yield Mutation(kind, what, damaged, _proof(record, what, interval, samples))
+        what = f"{kind} {expr[start:end].strip()!r} -> {text!r} before {expr[end : end + 12]!r} in {line!r}"
+        proof = _proof(record, what, interval, samples)
+        if _holds_as_many(kind, expr[:start], expr[start:end], text, interval):
+            proof = "Evaluations lie on the group's grid, and the range holds as many of them as before."
+        yield Mutation(kind, what, damaged, proof)
 
 
 def _proof(record: str, what: str, interval: float, samples: int) -> str:
-    window = re.match(r"window '\[(\w+)\]' -> '\[(\w+)\]' in ", what)
-    if window and _RECORDED.search(what):
-        before, after = (promql_parser.parse_duration(each).total_seconds() for each in window.groups())
-        if int(before / interval) == int(after / interval):
-            return "Evaluations lie on the group's grid, and the range holds as many of them as before."
     for each in EQUIVALENT:
         if each.covers(record, what, round(interval), samples):
             return each.proof
     return ""
+
+
+def _holds_as_many(kind: str, before: str, now: str, text: str, interval: float) -> bool:
+    """Whether it is the range of a recorded series, which has a sample at each evaluation and none between."""
+    if kind != "window" or not _RECORDED.search(before):
+        return False
+    spans = (promql_parser.parse_duration(each.strip("[]")).total_seconds() for each in (now, text))
+    first, second = (int(span / interval) for span in spans)
+    return first == second
 
 
 def _changes(expr: str) -> Iterator[tuple[str, int, int, str]]:
