@@ -15,12 +15,16 @@ import pytest
 from pydantic import ValidationError
 
 from catalog.model import Verb
+from remediator import drivers
 from remediator.drivers.compose import ComposeConfig
 from remediator.drivers.docker import DockerConfig
 from remediator.errors import Permanent, Refused, Transient
+from tests.contract.drivers.conftest import RIGS
 from tests.contract.drivers.rigs.base import Rig, until
 from tests.contract.drivers.rigs.compose import ComposeRig
 from tests.contract.drivers.rigs.docker import DockerRestartRig, DockerRig, DockerThrottleRig
+
+README = (Path(drivers.__file__).parent / "docker" / "README.md").read_text()
 
 
 async def plan(rig: Any, verb: Verb | None = None, args: Any = None) -> Any:
@@ -52,17 +56,6 @@ class TestClones:
         assert clone["Config"]["Labels"] == {**seed["Config"]["Labels"], "grace.clone-of": seed["Name"][1:]}
 
     async def test_a_clone_is_found_where_its_seed_is(self, begin: Any) -> None:
-        class Networked(DockerRig):
-            def begin(self, name: str) -> str:
-                for network in ("front", "back"):
-                    self.engine.client("network", "create", f"{self.label}-{network}")
-                    self.stack.callback(self.engine.client, "network", "rm", f"{self.label}-{network}")
-                self.stack.callback(self.engine.remove, f"grace.target={self.label}")
-                labels = ("--label", f"grace.target={self.label}", "--network", f"{self.label}-front")
-                made = self.engine.run(name, *labels, "--network-alias", "web", "-p", "8000")
-                self.engine.client("network", "connect", "--alias", "backend", f"{self.label}-back", name)
-                return made
-
         rig = begin(Networked)
         _, desired = await plan(rig)
         await rig.driver().do(rig.target(), rig.verb, desired, rig.context())
@@ -236,12 +229,28 @@ class TestThrottle:
         assert caught.value.reason == "at_limit"
 
 
+class Networked(DockerRig):
+    """In two networks, under a name of its own in each."""
+
+    def begin(self, name: str) -> str:
+        for network in ("front", "back"):
+            self.engine.client("network", "create", f"{self.label}-{network}")
+            self.stack.callback(self.engine.client, "network", "rm", f"{self.label}-{network}")
+        self.stack.callback(self.engine.remove, f"grace.target={self.label}")
+        labels = ("--label", f"grace.target={self.label}", "--network", f"{self.label}-front")
+        made = self.engine.run(name, *labels, "--network-alias", "web", "-p", "8000")
+        self.engine.client("network", "connect", "--alias", "backend", f"{self.label}-back", name)
+        return made
+
+
 class Proxy:
     """Lets requests through to the engine, but those whose first line holds `word` get `reply` instead."""
 
     def __init__(self, rig: Rig, upstream: Path, word: bytes, reply: bytes) -> None:
         self.path = rig.folder / "proxy.sock"
         self._upstream, self._word, self._reply = upstream, word, reply
+        self.asked: set[str] = set()
+        """Method and path of every request, without the version and the query."""
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.path))
         self._listener.listen()
@@ -260,6 +269,8 @@ class Proxy:
         with connection, socket.socket(socket.AF_UNIX) as engine:
             engine.connect(str(self._upstream))
             while request := connection.recv(1 << 20):
+                if asked := re.match(rb"([A-Z]+) (?:/v[0-9.]+)?(/[^? ]*)\S* HTTP/1", request):
+                    self.asked.add(f"{asked[1].decode()} {asked[2].decode()}")
                 if self._word in request.partition(b"\r\n")[0]:
                     connection.sendall(self._reply)
                     return
@@ -268,6 +279,11 @@ class Proxy:
                 while not _whole(answer) and (more := engine.recv(1 << 20)):
                     answer += more
                 connection.sendall(answer)
+
+
+def matches(asked: str, line: str) -> bool:
+    """A star stands for one part of a path."""
+    return re.fullmatch(re.escape(line).replace(r"\*", "[^/]+"), asked) is not None
 
 
 def _whole(answer: bytes) -> bool:
@@ -313,6 +329,26 @@ class TestEngine:
         await rig.driver().do(rig.target(), rig.verb, desired, rig.context())
         assert states(rig)[name] == "running"
         assert len(states(rig)) == 2
+
+    async def test_the_readme_lists_what_is_asked_and_nothing_else(self, begin: Any) -> None:
+        """For a proxy before the socket: over every verb and its undo."""
+        asked: set[str] = set()
+        for kind in (Networked, *(rig for rig in RIGS.values() if rig.kind == "docker")):
+            rig = begin(kind)
+            proxy = Proxy(rig, rig.engine.folder / "docker.sock", b"\0", b"")
+            target = rig.target(url=f"unix://{proxy.path}")
+            driver = rig.driver()
+            before = await driver.observe(target, rig.verb, rig.context())
+            desired = driver.desire(target, rig.verb, rig.args, before, rig.context())
+            await driver.do(target, rig.verb, desired, rig.context())
+            back = driver.give_back(rig.verb, before, desired, await driver.observe(target, rig.verb, rig.context()))
+            if back is not None:
+                await driver.do(target, back[0], back[1], rig.context())
+            asked |= proxy.asked
+        listed = [line.partition("#")[0].strip() for line in README.split("```text\n")[1].split("```")[0].splitlines()]
+        unlisted = {each for each in asked if not any(matches(each, line) for line in listed)}
+        unused = [line for line in listed if not any(matches(each, line) for each in asked)]
+        assert (unlisted, unused) == (set(), [])
 
     async def test_no_container_carries_the_label(self, begin: Any) -> None:
         rig = begin(DockerRig)
