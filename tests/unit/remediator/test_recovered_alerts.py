@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remediator.alertmanager import AlertmanagerStatus, HeldAlert
+from remediator.pipeline.notice import TEST_ALERT
 from remediator.pipeline.reconcile import reconcile
 from remediator.webhook.timestamp import format_timestamp, parse_timestamp
 from tests.unit.remediator.simulation import Simulation, simulation
@@ -25,10 +26,10 @@ class FakeAlertmanager:
         return AlertmanagerStatus(up_since=0.0, version="0", cluster="disabled")
 
 
-def holds(sim: Simulation) -> None:
+def holds(sim: Simulation, alertname: str | None = None) -> None:
     """From now on an alert fires of which Alertmanager has told nobody yet."""
     labels = {
-        "alertname": sim.metric(METRIC).alertname,
+        "alertname": alertname or sim.metric(METRIC).alertname,
         "metric_id": METRIC,
         "resource": "api-1",
         "severity": "critical",
@@ -64,3 +65,13 @@ async def test_what_ends_before_its_first_notification_leaves_nothing_open() -> 
         await reconcile(sim.parts)
         await sim.scheduler.settle()
         assert await sim.incidents() == []
+
+
+async def test_a_test_alert_comes_by_the_webhook_or_not_at_all() -> None:
+    """Taken in here, it could not be told any more whether the webhook leads here too."""
+    async with simulation() as sim:
+        holds(sim, TEST_ALERT)
+        sim.clock.time += 2 * sim.parts.config.alertmanager.reconcile_every
+        await reconcile(sim.parts)
+        await sim.scheduler.settle()
+        assert "alert_received" not in {kind for kind, _ in await sim.audit()}
