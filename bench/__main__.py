@@ -14,6 +14,7 @@ BENCHES: Mapping[str, str] = {
     "ledger": "bench.ledger",
     "loop": "bench.loop",
     "rules": "bench.rules",
+    "evaluation": "bench.evaluation",
 }
 """Name → module with `figures() -> Iterator[Figure]`."""
 
