@@ -87,7 +87,7 @@ def crashed_and_healed(service: Replica, rig: Rig, resource: str, point: str) ->
 
     service.start(GRACE_CRASH_AT=point)
     post()
-    assert service.died() == -9
+    assert service.died(20 + rig.step_timeout) == -9
     service.start()
     assert post() == 202, "Alertmanager sends again what was not answered"
     # On PostgreSQL whoever takes over waits until the dead one's step must have ended.

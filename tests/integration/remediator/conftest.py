@@ -69,10 +69,10 @@ class Service:
         except OSError:
             return False
 
-    def died(self) -> int:
+    def died(self, within: float = 20) -> int:
         """Wait until it has ended; its return code."""
         assert self.child is not None
-        return self.child.wait(20)
+        return self.child.wait(within)
 
     def stop(self) -> None:
         if self.child is not None and self.child.poll() is None:

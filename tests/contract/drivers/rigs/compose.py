@@ -120,7 +120,7 @@ class ComposePauseRig(ComposeRig):
 class ComposeThrottleRig(ComposeRig):
     slow = True
     verb = Verb.THROTTLE
-    args: Mapping[str, Any] = {"to": 0.25}
+    args: Mapping[str, Any] = {"factor": 0.25}
     more = "cpus: 1"
     expected = (0.25,)
 

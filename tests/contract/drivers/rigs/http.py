@@ -179,11 +179,11 @@ class HttpRestartRig(HttpRig):
 class HttpRunRig(HttpRig):
     verb = Verb.RUN
     args: Mapping[str, Any] = {}
-    expected = (1, '{"finding": "fine"}')
+    expected = {"ran": 1, "report": '{"finding": "fine"}'}  # noqa: RUF012
 
     def effect(self) -> Any:
         report = self.folder / "reports" / "run_1-0.json"
-        return (self.held()["jobs"], report.read_text() if report.exists() else None)
+        return {"ran": self.held()["jobs"], "report": report.read_text() if report.exists() else None}
 
     def garbled(self) -> Target:
         return self.elsewhere(b"HTTP/9 what\r\n\r\n")
