@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from catalog.config import GraceConfig
 from catalog.model import Verb
+from remediator.app import running
+from remediator.drivers.base import StepContext
 from remediator.errors import GraceError, Permanent
 from tests.contract.drivers.rigs.ansible import AnsibleRig
 from tests.contract.drivers.rigs.http import HttpRunRig
@@ -136,3 +141,36 @@ async def test_what_a_playbook_prints(begin: Any) -> None:
     log = (rig.folder / "ansible" / "thing" / "last.log").read_text()
     assert "the vault says •••••" in log
     assert SECRET not in log + str(caught.value)
+
+
+async def test_a_running_remediator_knows_its_own_secrets(tmp_path: Path) -> None:
+    """Its own token, and the password of another target, in what a job prints."""
+    (tmp_path / "password").write_text(SECRET)
+    code = f"{HALVES}print(open({str(tmp_path / 'tokens' / 'admin')!r}).read(), secret)\n{REPORT}"
+    inventory = {
+        "database": {
+            "driver": "sql",
+            "config": {"url": "sqlite:////nowhere/x.db", "password_file": str(tmp_path / "password"), "settings": {}},
+        },
+        "job": {
+            "driver": "command",
+            "config": {
+                "argv": [sys.executable, "-c", code, "{report}"],
+                "env": {"DB_PASSWORD_FILE": str(tmp_path / "password")},
+            },
+        },
+    }
+    (tmp_path / "inventory.yml").write_text(yaml.safe_dump({"targets": inventory}))
+    config = GraceConfig(data_dir=tmp_path, inventory=tmp_path / "inventory.yml")
+    async with running(config) as remediator:
+        parts = remediator.parts
+        context = StepContext(run_id="run_1", step=0, key="run_1:0", started_at=0.0, reports=parts.reports)
+        target = parts.target("job")
+        assert target is not None
+        driver = parts.drivers["command"]
+        desired = driver.desire(target, Verb.RUN, {}, {}, context)
+        await driver.do(target, Verb.RUN, desired, context)
+        log = (parts.reports / "run_1-0.md.log").read_text()
+        token = (tmp_path / "tokens" / "admin").read_text().strip()
+    assert log == "••••• •••••\n"
+    assert token.startswith("grace_")
