@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -142,6 +142,7 @@ def perform(
     now: Callable[[], float],
     chain: Chain | None,
     breaks: Callable[[Exception], bool],
+    savepoint: Callable[[Connection], AbstractContextManager[object]] = Connection.begin_nested,
 ) -> Written:
     """Run every function of a batch in the open transaction, each undone alone when it fails.
 
@@ -153,7 +154,7 @@ def perform(
         mark = chain.mark() if chain else None
         tx = Tx(connection, now(), chain)
         try:
-            with nullcontext() if alone else connection.begin_nested():
+            with nullcontext() if alone else savepoint(connection):
                 result = job.function(tx)
         except Exception as error:  # The job's own failure: undone to its savepoint and handed to its caller.
             if breaks(error):

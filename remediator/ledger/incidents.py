@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,8 +51,31 @@ def _incident(row: Any) -> Incident:
     )
 
 
+# Statements that every step of every run needs are made once: making one costs more than what the database does.
+_ID: sa.BindParameter[str] = sa.bindparam("id_")
+_GET = sa.select(incidents).where(incidents.c.id == _ID)
+_FENCE = sa.select(incidents.c.fence).where(incidents.c.id == _ID)
+_STATE = sa.select(incidents.c.state, incidents.c.wake_at).where(incidents.c.id == _ID)
+_OPEN_ONE = sa.select(incidents).where(
+    incidents.c.metric_id == sa.bindparam("metric_id_"),
+    incidents.c.resource == sa.bindparam("resource_"),
+    incidents.c.closed_at.is_(None),
+)
+_NEW = sa.insert(incidents)
+
+
+@cache
+def _change(names: tuple[str, ...]) -> sa.Update:
+    """Set these columns, as far as the claim is still that of `fence_`."""
+    return (
+        sa.update(incidents)
+        .where(incidents.c.id == _ID, incidents.c.fence == sa.bindparam("fence_"), incidents.c.closed_at.is_(None))
+        .values({name: sa.bindparam(f"new_{name}") for name in names})
+    )
+
+
 def get(connection: Connection, incident_id: str) -> Incident | None:
-    row = connection.execute(sa.select(incidents).where(incidents.c.id == incident_id)).first()
+    row = connection.execute(_GET, {"id_": incident_id}).first()
     return _incident(row) if row else None
 
 
@@ -63,10 +87,7 @@ def find(connection: Connection, prefix: str) -> list[str]:
 
 def open_one(connection: Connection, metric_id: str, resource: str) -> Incident | None:
     """The open incident of this metric and resource."""
-    query = sa.select(incidents).where(
-        incidents.c.metric_id == metric_id, incidents.c.resource == resource, incidents.c.closed_at.is_(None)
-    )
-    row = connection.execute(query).first()
+    row = connection.execute(_OPEN_ONE, {"metric_id_": metric_id, "resource_": resource}).first()
     return _incident(row) if row else None
 
 
@@ -101,23 +122,24 @@ def open_new(
     """A new incident, due now; its id."""
     incident_id = new_id("inc", tx.now)
     tx.execute(
-        sa.insert(incidents).values(
-            id=incident_id,
-            metric_id=metric_id,
-            resource=resource,
-            category=category,
-            band=band.value,
-            opened_band=band.value,
-            state=IncidentState.OPEN.value,
-            target=target,
-            opened_at=tx.now,
-            changed_at=tx.now,
-            wake_at=tx.now,
-            firing=firing,
-            labels=labels,
-            last_notice_at=tx.now,
-            reasons=[],
-        )
+        _NEW,
+        {
+            "id": incident_id,
+            "metric_id": metric_id,
+            "resource": resource,
+            "category": category,
+            "band": band.value,
+            "opened_band": band.value,
+            "state": IncidentState.OPEN.value,
+            "target": target,
+            "opened_at": tx.now,
+            "changed_at": tx.now,
+            "wake_at": tx.now,
+            "firing": firing,
+            "labels": labels,
+            "last_notice_at": tx.now,
+            "reasons": [],
+        },
     )
     return incident_id
 
@@ -166,7 +188,7 @@ def _claim(tx: Tx, which: sa.ColumnElement[bool], owner: str, lease: float) -> l
 
 def check(tx: Tx, incident: Incident) -> None:
     """Nothing when the claim is still ours. Raises LeaseLost when somebody else has it."""
-    fence = tx.execute(sa.select(incidents.c.fence).where(incidents.c.id == incident.id)).scalar()
+    fence = tx.execute(_FENCE, {"id_": incident.id}).scalar()
     if fence != incident.fence:
         raise LeaseLost(f"incident {incident.id} is no longer ours")
 
@@ -197,11 +219,8 @@ def renew(tx: Tx, incident: Incident, lease: float) -> None:
 
 
 def _fenced(tx: Tx, incident: Incident, **values: Any) -> None:
-    changed = tx.execute(
-        sa.update(incidents)
-        .where(incidents.c.id == incident.id, incidents.c.fence == incident.fence, incidents.c.closed_at.is_(None))
-        .values(**values)
-    )
+    new = {f"new_{name}": value for name, value in values.items()}
+    changed = tx.execute(_change(tuple(values)), {"id_": incident.id, "fence_": incident.fence, **new})
     if changed.rowcount != 1:
         raise LeaseLost(f"incident {incident.id} is no longer ours")
 
@@ -222,7 +241,7 @@ def move(
 
     Raises ForbiddenMove for a move that the state machine lacks, LeaseLost when the claim is gone.
     """
-    row = tx.execute(sa.select(incidents.c.state, incidents.c.wake_at).where(incidents.c.id == incident.id)).one()
+    row = tx.execute(_STATE, {"id_": incident.id}).one()
     current = row.state
     if row.wake_at is not None and row.wake_at != incident.wake_at:
         # Somebody woke it (an alert, an approval) since it was claimed: that must not be slept through.

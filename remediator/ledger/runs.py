@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,49 @@ VERIFIED_BY_METRIC = (
     RunState.ROLLED_BACK.value,
     RunState.UNDO_FAILED.value,
 )
+
+
+# Statements that every run needs are made once: making one costs more than what the database does.
+_RUN: sa.BindParameter[str] = sa.bindparam("run_")
+_OF_INCIDENT = sa.select(runs).where(runs.c.incident_id == sa.bindparam("incident_")).order_by(runs.c.id)
+_STEPS_OF = sa.select(steps).where(steps.c.run_id == _RUN).order_by(steps.c.intended_at, steps.c.index)
+_STATE = sa.select(runs.c.state, runs.c.incident_id).where(runs.c.id == _RUN)
+_NEW = sa.insert(runs)
+_WHICH = (steps.c.run_id == _RUN, steps.c.phase == sa.bindparam("phase_"), steps.c.index == sa.bindparam("index_"))
+_ATTEMPTS = sa.select(steps.c.attempts).where(*_WHICH)
+_NEW_STEP = sa.insert(steps)
+_INTEND_AGAIN = sa.update(steps).where(*_WHICH).values(state="intended", attempts=sa.bindparam("attempts_"), error=None)
+_FINISH = (
+    sa.update(steps)
+    .where(*_WHICH)
+    .values(
+        state=sa.bindparam("state_"),
+        after=sa.bindparam("after_"),
+        error=sa.bindparam("error_"),
+        ended_at=sa.bindparam("now_"),
+    )
+)
+_BEGAN = runs.c.started_at.is_not(None)
+_THIS_PLAYBOOK = runs.c.playbook_id == sa.bindparam("playbook_")
+_THIS_TARGET = runs.c.target == sa.bindparam("target_")
+_THIS_GROUP = runs.c.group == sa.bindparam("group_")
+_LAST = sa.select(sa.func.max(runs.c.started_at)).where(_BEGAN, _THIS_PLAYBOOK, _THIS_TARGET)
+_STARTED = sa.select(sa.func.count()).select_from(runs).where(runs.c.started_at > sa.bindparam("hour_"))
+_STARTED_ON_TARGET = _STARTED.where(_THIS_TARGET)
+_ACTIVE_ON_TARGET = sa.select(runs.c.id).where(_THIS_TARGET, ACTIVE)
+_ACTIVE_IN_GROUP = sa.select(sa.func.count()).select_from(runs).where(_THIS_GROUP, ACTIVE)
+_CHANGED = sa.select(runs.c.target).where(_BEGAN, _THIS_GROUP, runs.c.started_at > sa.bindparam("since_")).distinct()
+_OUTCOMES = (
+    sa.select(runs.c.outcome, sa.func.count())
+    .where(_THIS_PLAYBOOK, runs.c.outcome.in_(VERIFIED_BY_METRIC))
+    .group_by(runs.c.outcome)
+)
+_TRACK_RECORD = sa.select(track_records).where(track_records.c.playbook_id == sa.bindparam("playbook_"))
+
+
+@cache
+def _change(names: tuple[str, ...]) -> sa.Update:
+    return sa.update(runs).where(runs.c.id == _RUN).values({name: sa.bindparam(f"new_{name}") for name in names})
 
 
 class TargetBusy(GraceError):
@@ -108,13 +152,11 @@ def listing(
 
 def of_incident(connection: Connection, incident_id: str) -> list[Run]:
     """Its runs, oldest first, plans that never began included."""
-    query = sa.select(runs).where(runs.c.incident_id == incident_id).order_by(runs.c.id)
-    return [_run(row) for row in connection.execute(query)]
+    return [_run(row) for row in connection.execute(_OF_INCIDENT, {"incident_": incident_id})]
 
 
 def steps_of(connection: Connection, run_id: str) -> list[Step]:
-    query = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.intended_at, steps.c.index)
-    return [_step(row) for row in connection.execute(query)]
+    return [_step(row) for row in connection.execute(_STEPS_OF, {"run_": run_id})]
 
 
 def create(
@@ -134,32 +176,33 @@ def create(
     """A new run in `state`; its id."""
     run_id = run_id or new_id("run", tx.now)
     tx.execute(
-        sa.insert(runs).values(
-            id=run_id,
-            incident_id=incident_id,
-            playbook_id=plan.playbook_id,
-            target=plan.target,
-            group=plan.group,
-            tier=int(plan.tier),
-            state=state.value,
-            verdict=verdict,
-            reasons=list(reasons),
-            confidence=confidence,
-            evidence=evidence,
-            digest=plan.digest,
-            plan=[step.as_json() for step in plan.steps],
-            by=by,
-            created_at=tx.now,
-            ended_at=tx.now if state.final else None,
-            reason=reason,
-        )
+        _NEW,
+        {
+            "id": run_id,
+            "incident_id": incident_id,
+            "playbook_id": plan.playbook_id,
+            "target": plan.target,
+            "group": plan.group,
+            "tier": int(plan.tier),
+            "state": state.value,
+            "verdict": verdict,
+            "reasons": list(reasons),
+            "confidence": confidence,
+            "evidence": evidence,
+            "digest": plan.digest,
+            "plan": [step.as_json() for step in plan.steps],
+            "by": by,
+            "created_at": tx.now,
+            "ended_at": tx.now if state.final else None,
+            "reason": reason,
+        },
     )
     return run_id
 
 
 def move(tx: Tx, run_id: str, state: RunState, **values: Any) -> None:
     """Bring a run to `state`, and record it. Raises ForbiddenMove, or TargetBusy when another run has its target."""
-    row = tx.execute(sa.select(runs.c.state, runs.c.incident_id).where(runs.c.id == run_id)).one()
+    row = tx.execute(_STATE, {"run_": run_id}).one()
     current = RunState(row.state)
     if state is not current and state not in RUN_MOVES[current]:
         raise ForbiddenMove(f"a run cannot go from {current.value} to {state.value}")
@@ -168,7 +211,7 @@ def move(tx: Tx, run_id: str, state: RunState, **values: Any) -> None:
         changes.setdefault("ended_at", tx.now)
         changes.setdefault("outcome", state.value)
     try:
-        tx.execute(sa.update(runs).where(runs.c.id == run_id).values(**changes))
+        update(tx, run_id, **changes)
     except sa.exc.IntegrityError as error:
         raise TargetBusy("another run on this target has not ended") from error
     if state is not current:
@@ -180,33 +223,35 @@ def move(tx: Tx, run_id: str, state: RunState, **values: Any) -> None:
 
 def update(tx: Tx, run_id: str, **values: Any) -> None:
     """Change fields that are not the state."""
-    tx.execute(sa.update(runs).where(runs.c.id == run_id).values(**values))
+    new = {f"new_{name}": value for name, value in values.items()}
+    tx.execute(_change(tuple(values)), {"run_": run_id, **new})
 
 
 def intend(tx: Tx, run: Run, phase: str, index: int, step: PlannedStep) -> int:
     """Journal that a step is about to be done; its number of attempts, this one included."""
-    where = (steps.c.run_id == run.id, steps.c.phase == phase, steps.c.index == index)
-    attempts = tx.execute(sa.select(steps.c.attempts).where(*where)).scalar()
+    which = {"run_": run.id, "phase_": phase, "index_": index}
+    attempts = tx.execute(_ATTEMPTS, which).scalar()
     if attempts is None:
         attempts = 1
         tx.execute(
-            sa.insert(steps).values(
-                run_id=run.id,
-                phase=phase,
-                index=index,
-                verb=step.verb.value,
-                target=step.target,
-                driver=step.driver,
-                before=dict(step.before),
-                desired=dict(step.desired),
-                state="intended",
-                attempts=1,
-                intended_at=tx.now,
-            )
+            _NEW_STEP,
+            {
+                "run_id": run.id,
+                "phase": phase,
+                "index": index,
+                "verb": step.verb.value,
+                "target": step.target,
+                "driver": step.driver,
+                "before": dict(step.before),
+                "desired": dict(step.desired),
+                "state": "intended",
+                "attempts": 1,
+                "intended_at": tx.now,
+            },
         )
     else:
         attempts += 1
-        tx.execute(sa.update(steps).where(*where).values(state="intended", attempts=attempts, error=None))
+        tx.execute(_INTEND_AGAIN, {**which, "attempts_": attempts})
     tx.record(
         "step_intended",
         {
@@ -230,11 +275,8 @@ def finish(
 ) -> None:
     """Journal what came of a step."""
     state = "failed" if error else "done"
-    tx.execute(
-        sa.update(steps)
-        .where(steps.c.run_id == run.id, steps.c.phase == phase, steps.c.index == index)
-        .values(state=state, after=None if after is None else dict(after), error=error, ended_at=tx.now)
-    )
+    came = {"state_": state, "after_": None if after is None else dict(after), "error_": error, "now_": tx.now}
+    tx.execute(_FINISH, {"run_": run.id, "phase_": phase, "index_": index, **came})
     body: dict[str, Any] = {"phase": phase, "step": index, "result": state}
     if after is not None:
         body["after"] = dict(after)
@@ -259,25 +301,24 @@ def history(
     connection: Connection, *, playbook_id: str, target: str, group: str, now: float, blast_within: float
 ) -> History:
     """Counted in the transaction that decides, so that two decisions never share a budget."""
-    began = runs.c.started_at.is_not(None)
-    last = connection.execute(
-        sa.select(sa.func.max(runs.c.started_at)).where(
-            began, runs.c.playbook_id == playbook_id, runs.c.target == target
-        )
-    ).scalar()
-    hour = sa.select(sa.func.count()).select_from(runs).where(runs.c.started_at > now - 3600)
-    changed = connection.execute(
-        sa.select(runs.c.target).where(began, runs.c.group == group, runs.c.started_at > now - blast_within).distinct()
-    )
+    asked = {
+        "playbook_": playbook_id,
+        "target_": target,
+        "group_": group,
+        "hour_": now - 3600,
+        "since_": now - blast_within,
+    }
+
+    def said(query: sa.Select[Any]) -> Any:
+        return connection.execute(query, asked).scalar()
+
     return History(
-        last_of_playbook_on_target=last,
-        started_last_hour_target=connection.execute(hour.where(runs.c.target == target)).scalar_one(),
-        started_last_hour_all=connection.execute(hour).scalar_one(),
-        active_on_target=connection.execute(sa.select(runs.c.id).where(runs.c.target == target, ACTIVE)).scalar(),
-        active_in_group=connection.execute(
-            sa.select(sa.func.count()).select_from(runs).where(runs.c.group == group, ACTIVE)
-        ).scalar_one(),
-        group_targets_changed=frozenset(row[0] for row in changed),
+        last_of_playbook_on_target=said(_LAST),
+        started_last_hour_target=said(_STARTED_ON_TARGET),
+        started_last_hour_all=said(_STARTED),
+        active_on_target=said(_ACTIVE_ON_TARGET),
+        active_in_group=said(_ACTIVE_IN_GROUP),
+        group_targets_changed=frozenset(row[0] for row in connection.execute(_CHANGED, asked)),
     )
 
 
@@ -286,14 +327,9 @@ def outcomes(connection: Connection, playbook_id: str) -> tuple[int, int]:
 
     Those of runs that retention has let go of count too.
     """
-    query = (
-        sa.select(runs.c.outcome, sa.func.count())
-        .where(runs.c.playbook_id == playbook_id, runs.c.outcome.in_(VERIFIED_BY_METRIC))
-        .group_by(runs.c.outcome)
-    )
-    found = {row[0]: row[1] for row in connection.execute(query)}
+    found = {row[0]: row[1] for row in connection.execute(_OUTCOMES, {"playbook_": playbook_id})}
     healed = found.pop(RunState.HEALED.value, 0)
-    long_ago = connection.execute(sa.select(track_records).where(track_records.c.playbook_id == playbook_id)).first()
+    long_ago = connection.execute(_TRACK_RECORD, {"playbook_": playbook_id}).first()
     return healed + (long_ago.healed if long_ago else 0), sum(found.values()) + (long_ago.others if long_ago else 0)
 
 

@@ -11,10 +11,12 @@ from sqlalchemy.engine import Connection
 from remediator.ledger.engine import Tx
 from remediator.ledger.schema import holds, settings
 
+_ALL = sa.select(settings.c.name, settings.c.value)
+
 
 def load(connection: Connection) -> dict[str, Any]:
     """Every setting by name."""
-    return {row.name: row.value for row in connection.execute(sa.select(settings.c.name, settings.c.value))}
+    return {row.name: row.value for row in connection.execute(_ALL)}
 
 
 def authors(connection: Connection) -> dict[str, str]:

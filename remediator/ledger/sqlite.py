@@ -13,9 +13,9 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +60,8 @@ class SqliteLedger(Ledger):
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.Queue[Job | None] = queue.Queue(WAITING)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="ledger-read")
+        self._read_by: dict[int, Connection] = {}
+        """Connections by thread: fetching one from the pool for every read takes longer than most reads."""
         self._closing = False
         self.writable = True
         self._writer = threading.Thread(target=self._write_forever, name="ledger-write", daemon=True)
@@ -102,12 +104,24 @@ class SqliteLedger(Ledger):
     async def read(self, function: Callable[[Connection], T]) -> T:
         def run() -> T:
             try:
-                with self._reader.connect() as connection:
+                connection = self._reading()
+                with connection.begin():
                     return function(connection)
             except sa.exc.OperationalError as error:
+                broken = self._read_by.pop(threading.get_ident(), None)
+                if broken is not None:
+                    broken.invalidate()
                 raise LedgerUnavailable(f"the ledger could not be read: {cause(error)}") from error
 
         return await self._loop.run_in_executor(self._readers, run)
+
+    def _reading(self) -> Connection:
+        """This thread's own connection."""
+        thread = threading.get_ident()
+        known = self._read_by.get(thread)
+        if known is None or known.closed or known.invalidated:
+            known = self._read_by[thread] = self._reader.connect()
+        return known
 
     async def close(self) -> None:
         if self._closing:
@@ -116,6 +130,8 @@ class SqliteLedger(Ledger):
         await asyncio.to_thread(self._jobs.put, None)
         await asyncio.to_thread(self._writer.join)
         self._readers.shutdown(wait=True)
+        for connection in self._read_by.values():
+            connection.close()
         self._engine.dispose()
         self._reader.dispose()
         os.close(self._lock)
@@ -162,7 +178,7 @@ class SqliteLedger(Ledger):
 
     def _commit(self, connection: Connection, chain: Chain, batch: list[Job]) -> None:
         with connection.begin():
-            written = perform(connection, batch, self.clock.now, chain, _breaks)
+            written = perform(connection, batch, self.clock.now, chain, _breaks, _savepoint)
         chain.commit()
         self.writable = True
         self.head = (chain.seq, chain.hash)
@@ -215,6 +231,25 @@ def sqlite_engine(path: Path, *, writer: bool) -> Engine:
 def _prepared(engine: Engine, place: str) -> None:
     with engine.begin() as connection:
         prepare(connection, place)
+
+
+@contextmanager
+def _savepoint(connection: Connection) -> Iterator[None]:
+    """As `begin_nested`, at a fiftieth of its price: there is one for every write of every batch."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    try:
+        raw.execute("SAVEPOINT job")
+        try:
+            yield
+        except BaseException:
+            with suppress(sqlite3.Error):  # What broke the whole transaction took its savepoints too.
+                raw.execute("ROLLBACK TO job")
+                raw.execute("RELEASE job")
+            raise
+        raw.execute("RELEASE job")
+    except sqlite3.Error as error:
+        raise sa.exc.OperationalError("SAVEPOINT", None, error) from error
 
 
 def _breaks(error: Exception) -> bool:
