@@ -43,7 +43,7 @@ PEERS: Mapping[str, Callable[[int, int], AbstractContextManager[int]]] = {
     "query-exporter": query_exporter,
     "node_exporter textfile": node_exporter,
 }
-SCRAPES, FEWER = {1: 1000, 8: 4000}, 64
+SCRAPES, FEWER = {1: 1000, 8: 4000}, 48
 """Of ours, by clients; of the others, which take seconds with many series and clients: fewer tell enough."""
 WANTED = {
     (19, 1): "p50 ≤ 1.5 ms",
@@ -152,7 +152,7 @@ def at_rest() -> Iterator[Figure]:
             yield Figure(f"{OURS}, core collectors, memory", f"{memory:.0f} MB", "RSS ≤ 70 MB")
 
 
-ROUNDS = 11
+ROUNDS = 9
 
 
 def with_one_stuck() -> Iterator[Figure]:

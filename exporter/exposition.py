@@ -77,8 +77,9 @@ def render(family: Family, most_series: int) -> tuple[Rendered, int]:
     values: dict[str, str] = {}
     series: dict[Labels, bool] = {}
     dropped = 0
+    histogram = family.kind is Kind.HISTOGRAM
     for sample in family.samples:
-        which = identity(family.kind, sample)
+        which = identity(sample) if histogram else sample.labels
         if which not in series:
             series[which] = len(series) < most_series
             dropped += not series[which]
@@ -97,10 +98,9 @@ def _written(name: str, kind: Kind, help_text: str, values: Mapping[str, str]) -
     return Rendered(name, kind, help_text, values, text, deflated(text) if len(text) >= PACKED_FROM else b"")
 
 
-def identity(kind: Kind, sample: Sample) -> Labels:
+def identity(sample: Sample) -> Labels:
     """The labels that the sample's series has: those of a histogram's bucket without its bound."""
-    bucket = kind is Kind.HISTOGRAM and sample.suffix == "_bucket"
-    return tuple(pair for pair in sample.labels if pair[0] != "le") if bucket else sample.labels
+    return tuple(pair for pair in sample.labels if pair[0] != "le") if sample.suffix == "_bucket" else sample.labels
 
 
 def _label_text(labels: Labels) -> str:

@@ -68,7 +68,7 @@ class Reading:
 
 def labels_of(values: Mapping[str, object]) -> Labels:
     """Labels safe to expose: sorted, control characters and lone surrogates replaced, long values cut."""
-    return tuple(sorted((name, clean(value)) for name, value in values.items()))
+    return tuple(sorted([(name, clean(value)) for name, value in values.items()]))
 
 
 def clean(value: object) -> str:

@@ -41,7 +41,7 @@ def _hidden_resources(families: Iterable[Family], most_series: int) -> frozenset
     shown: set[str] = set()
     refused: set[str] = set()
     for each in families:
-        series = list(dict.fromkeys(identity(each.kind, sample) for sample in each.samples))
+        series = list(dict.fromkeys(identity(sample) for sample in each.samples))
         shown.update(dict(labels).get("resource", "") for labels in series[:most_series])
         refused.update(dict(labels).get("resource", "") for labels in series[most_series:])
     return frozenset(refused - shown)
