@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 from catalog.inventory import Target
 from catalog.model import Verb
 from remediator.drivers import DRIVERS, capability_gaps, check_inventory, open_driver
 from remediator.drivers.base import Driver, StepContext, World
 from remediator.drivers.keyring import secrets_of
+from remediator.drivers.notify.courier import Courier
 from remediator.drivers.permission import Permission, permission
 from remediator.drivers.table import EXTRAS
 from remediator.errors import GraceError
@@ -35,8 +37,30 @@ async def drivers(setup: Setup) -> AsyncIterator[Finding]:
         place, _, said = fault.partition(": ")
         if not any(f"{place}.".startswith(f"targets.{each.name}.") for each in _run_by(setup, lacking)):
             yield wrong(said, f"correct {place} in {setup.config.inventory}")
+    for channel in setup.config.notify:
+        if channel.url_file is not None:
+            for finding in _reaching(channel.name, channel.url_file):
+                yield finding
     for gap in capability_gaps(setup.inventory, setup.catalog):
         yield Finding("", gap.removeprefix("targets."), "give it a driver that can, or leave it", is_warning=True)
+
+
+def _reaching(name: str, addresses: Path) -> Iterator[Finding]:
+    """What keeps a channel from reaching people. Nobody is told anything."""
+    if find_spec("apprise") is None:
+        yield wrong(
+            f"the channel {name} needs a Python package that is not installed",
+            f"{sys.executable} -m pip install 'apprise>=1.9'",
+        )
+    try:
+        len(Courier(name, addresses))
+        is_open = addresses.stat().st_mode & 0o077
+    except (GraceError, OSError) as error:
+        yield wrong(str(error), f"write the addresses of {name} into {addresses}, one a line")
+        return
+    if is_open:
+        problem = f"{addresses} holds secrets and others than its owner may read it"
+        yield Finding("", problem, f"chmod 600 {addresses}", is_warning=True)
 
 
 def _run_by(setup: Setup, names: Collection[str]) -> list[Target]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import aiohttp
 
@@ -11,7 +12,7 @@ from catalog.inventory import Inventory, Target
 from catalog.load import load_catalog
 from remediator.clock import SystemClock
 from stack.doctor.setup import Finding, Setup
-from stack.doctor.targets import drivers
+from stack.doctor.targets import drivers, targets
 
 
 async def found(*targets: Target) -> list[Finding]:
@@ -33,3 +34,61 @@ async def test_a_fault_is_wrong() -> None:
     (finding,) = await found(Target(name="x", driver="nothing-of-the-kind"))
     assert finding.is_wrong
     assert not finding.is_warning
+
+
+async def reaching(folder: Path, content: str | None, mode: int = 0o600) -> list[Finding]:
+    file = folder / "people"
+    if content is not None:
+        file.write_text(content)
+        file.chmod(mode)
+    config = GraceConfig.model_validate({"notify": [{"name": "chat", "url_file": str(file)}]})
+    setup = Setup(config, load_catalog(), Inventory(), SystemClock(), cast(aiohttp.ClientSession, None))
+    return [finding async for finding in drivers(setup)]
+
+
+async def test_a_channel_that_reaches_people_is_fine(tmp_path: Path) -> None:
+    assert await reaching(tmp_path, "json://localhost/token\n") == []
+
+
+async def test_a_channel_without_addresses_is_wrong_and_names_none(tmp_path: Path) -> None:
+    for content in (None, "# nobody\n"):
+        (finding,) = await reaching(tmp_path, content)
+        assert finding.is_wrong
+        assert str(tmp_path / "people") in finding.mend
+
+
+async def test_addresses_that_others_may_read_are_a_warning(tmp_path: Path) -> None:
+    (finding,) = await reaching(tmp_path, "json://localhost/TOKEN\n", 0o644)
+    assert finding.is_warning
+    assert "TOKEN" not in finding.problem + finding.mend
+
+
+async def allowed(tmp_path: Path, **config: Any) -> list[Finding]:
+    spool = Target(name="spool", driver="files", config={"folders": [{"path": str(tmp_path), "older_than": "1h"}]})
+    job = Target(name="job", driver="command", config={"argv": ["/bin/true", "{report}"], **config})
+    inventory = Inventory(targets={"spool": spool, "job": job})
+    setup = Setup(GraceConfig(data_dir=tmp_path), load_catalog(), inventory, SystemClock(), cast(Any, None))
+    return [finding async for finding in targets(setup)]
+
+
+async def test_what_grace_may_do_to_each_target_is_noted(tmp_path: Path) -> None:
+    assert [(each.problem, each.note) for each in await allowed(tmp_path)] == [
+        ("", "spool (files): may reclaim"),
+        ("", "job (command): may run"),
+    ]
+
+
+async def test_what_grace_may_not_do_is_a_warning_with_its_reason(tmp_path: Path) -> None:
+    _, warning, note = await allowed(tmp_path, argv=["/no/such/program", "{report}"])
+    assert warning.is_warning
+    assert "target job: Grace may not run it: there is no /no/such/program" in warning.problem
+    assert "README of the driver command" in warning.mend
+    assert note.note == "job (command): may not run"
+
+
+async def test_a_target_that_does_not_answer_is_wrong() -> None:
+    target = Target(name="lb", driver="haproxy", config={"socket": "/no", "backend": "b", "servers": {"a": "a"}})
+    setup = Setup(GraceConfig(), load_catalog(), Inventory(targets={"lb": target}), SystemClock(), cast(Any, None))
+    (finding,) = [each async for each in targets(setup)]
+    assert finding.is_wrong
+    assert "target lb: HAProxy at /no cannot be reached" in finding.problem
