@@ -361,8 +361,38 @@ def _selector(name: str, resource: str, labels: Sequence[tuple[str, str]]) -> st
 
 
 def _values(points: Sequence[Point]) -> str:
-    """promtool's notation, equal neighbours folded: `1x4` is five samples of 1."""
-    return " ".join(_word(point, len(list(neighbours)) - 1) for point, neighbours in groupby(points))
+    """promtool's notation, neighbours folded: `1x4` is five samples of 1, `1+2x4` five from 1 to 9."""
+    runs = [(point, len(list(neighbours))) for point, neighbours in groupby(points)]
+    words = []
+    at = 0
+    while at < len(runs):
+        until = _climb(runs, at)
+        if until - at >= 2:
+            first, second = runs[at][0], runs[at + 1][0]
+            assert isinstance(first, float)
+            assert isinstance(second, float)
+            step = number(second - first)
+            words.append(f"{number(first)}{'' if step.startswith('-') else '+'}{step}x{until - at}")
+            at = until + 1
+        else:
+            words.append(_word(runs[at][0], runs[at][1] - 1))
+            at += 1
+    return " ".join(words)
+
+
+def _climb(runs: Sequence[tuple[Point, int]], at: int) -> int:
+    """The last of the whole numbers from `at` on that stand alone, each as much above the one before as the second."""
+    until = at
+    step = None
+    while until + 1 < len(runs):
+        (this, once), (following, once_more) = runs[until], runs[until + 1]
+        if once != 1 or once_more != 1 or not isinstance(this, float) or not isinstance(following, float):
+            break
+        if not this.is_integer() or not following.is_integer() or step not in (None, following - this):
+            break
+        step = following - this
+        until += 1
+    return until
 
 
 def _word(point: Point, more: int) -> str:
