@@ -180,7 +180,7 @@ async def running(
                 stream.close()
                 for task in reversed(tasks):
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*tasks, metrics.close(), return_exceptions=True)
                 await act.checkpoint(parts)
                 await drivers.close()
     finally:

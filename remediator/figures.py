@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from sqlalchemy.engine import Connection
@@ -19,6 +21,12 @@ from remediator.pipeline.parts import Parts
 _NOTHING_DECIDED = {(verdict.value, reason.value): 0 for verdict in Verdict for reason in Reason}
 _CATEGORIES = tuple(category.value for category in Category)
 _ANSWERS = ("approved", "rejected", "expired", "void")
+
+
+SELDOM = 50
+"""How many times longer than it takes to count the past nothing is counted."""
+WAITS = 2.0
+"""Seconds."""
 
 
 class Decisions:
@@ -50,16 +58,52 @@ class Decisions:
         return family
 
 
+class Times:
+    """How long things took, over all that the ledger holds: as good after a restart and on every replica.
+
+    The whole past is counted, so the longer that takes the more seldom it is done: at most a fiftieth of the time.
+    A scrape waits for it `WAITS` seconds; then it says what was counted last.
+    """
+
+    def __init__(self, parts: Parts, clock: Callable[[], float] = time.monotonic) -> None:
+        self._parts = parts
+        self._clock = clock
+        self._families: list[Metric] = []
+        self._due = 0.0
+        self._counting: asyncio.Task[None] | None = None
+
+    async def families(self) -> list[Metric]:
+        """The histograms; empty only where the first count takes too long. Raises LedgerUnavailable."""
+        if self._counting is None and self._clock() >= self._due:
+            self._counting = asyncio.create_task(self._count(), name="times")
+        if self._counting is not None:
+            counting = self._counting
+            await asyncio.wait([counting], timeout=WAITS)
+            if counting.done():
+                self._counting = None
+                counting.result()
+        return self._families
+
+    async def close(self) -> None:
+        """Wait for what is being counted."""
+        if self._counting is not None:
+            await asyncio.gather(self._counting, return_exceptions=True)
+
+    async def _count(self) -> None:
+        began = self._clock()
+        playbooks = tuple(self._parts.catalog.playbooks)
+        self._families = await self._parts.ledger.read(lambda connection: list(times(connection, playbooks)))
+        ended = self._clock()
+        self._due = ended + SELDOM * (ended - began)
+
+
 def families(connection: Connection, parts: Parts) -> list[Metric]:
-    """Everything that the ledger tells at one moment."""
-    return [
-        *_times(connection, tuple(parts.catalog.playbooks)),
-        *_budgets(connection, parts),
-        *_governance(connection, parts),
-    ]
+    """Everything else that the ledger tells at one moment."""
+    return [*_budgets(connection, parts), *_governance(connection, parts)]
 
 
-def _times(connection: Connection, playbooks: Sequence[str]) -> Iterator[Metric]:
+def times(connection: Connection, playbooks: Sequence[str]) -> Iterator[Metric]:
+    """The histograms, counted by the database."""
     for name, help_text, label, known, spreads, bounds in (
         (
             "detect_seconds",

@@ -50,6 +50,7 @@ class Metrics:
         }
         self._rows = _Rows()
         self._decisions = figures.Decisions(parts.ledger.head[0])
+        self._times = figures.Times(parts)
         self._registry.register(self._rows)
         self._writable = Gauge(
             "grace_remediator_ledger_writable",
@@ -72,6 +73,10 @@ class Metrics:
     def count(self, name: str, by: int) -> None:
         self._counters[name].inc(by)
 
+    async def close(self) -> None:
+        """Wait for what is being counted."""
+        await self._times.close()
+
     async def text(self) -> bytes:
         """The exposition in Prometheus' text format."""
         parts = self._parts
@@ -82,7 +87,7 @@ class Metrics:
                 self._decisions.read(connection),
             )
         )
-        self._rows.families = [*states, *more, self._decisions.add(decisions)]
+        self._rows.families = [*states, *await self._times.families(), *more, self._decisions.add(decisions)]
         self._writable.set(1 if parts.ledger.writable else 0)
         self._entries.set(parts.ledger.head[0])
         self._anchored.set(parts.checkpointer.last().size)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from remediator.figures import Decisions, _histogram
+from remediator.figures import SELDOM, Decisions, Times, _histogram
 from remediator.ledger import figures
 from remediator.ledger.schema import alerts, audit, incidents, metadata, runs
+from remediator.pipeline.parts import Parts
 
 
 @pytest.fixture
@@ -102,3 +105,44 @@ def test_a_series_is_there_before_its_first_event() -> None:
         ("2.0", 0),
         ("+Inf", 0),
     ]
+
+
+class Watch:
+    """A clock, and a ledger whose every count takes `takes` seconds of it."""
+
+    def __init__(self, connection: Connection, takes: float) -> None:
+        self.connection, self.takes, self.now, self.counts = connection, takes, 1000.0, 0
+        self.ledger = self
+        self.catalog = SimpleNamespace(playbooks=())
+
+    async def read(self, function: Callable[[Connection], Any]) -> Any:
+        self.counts += 1
+        self.now += self.takes
+        return function(self.connection)
+
+
+async def test_the_past_is_counted_the_more_seldom_the_longer_it_takes(connection: Connection) -> None:
+    watch = Watch(connection, takes=2.0)
+    times = Times(cast(Parts, watch), lambda: watch.now)
+
+    async def healed() -> float:
+        (family,) = [each for each in await times.families() if each.name == "grace_remediator_heal_seconds"]
+        return sum(each.value for each in family.samples if each.name.endswith("_count"))
+
+    assert await healed() == 0
+    incident(connection, "a", opened_at=100.0, closed_at=160.0, outcome="healed")
+    watch.now += SELDOM * 2.0 - 0.1
+    assert (await healed(), watch.counts) == (0, 1)
+    watch.now += 0.2
+    assert (await healed(), watch.counts) == (1, 2)
+    await times.close()
+
+
+async def test_what_cannot_be_counted_now_is_tried_again(connection: Connection) -> None:
+    watch = Watch(connection, takes=0.0)
+    times = Times(cast(Parts, watch), lambda: watch.now)
+    broken, watch.ledger = watch.ledger, cast(Watch, SimpleNamespace(read=None))
+    with pytest.raises(TypeError):
+        await times.families()
+    watch.ledger = broken
+    assert await times.families()
