@@ -30,6 +30,8 @@ SLICE = 0.003
 """Seconds after which a batch leaves the rest to the next one: whoever else wants to write has a turn."""
 STEP_BACK = 0.03
 """Seconds left to whoever accepts alerts, after each batch, while many arrive."""
+REOPENED = "reopened"
+"""Source of an alert that Alertmanager holds and Prometheus confirms, whatever was delivered before."""
 TEST_ALERT = "GraceDoctor"
 """The alert by which `grace doctor` sees whether alerts arrive."""
 NEVER_REMEDIATED = frozenset({"GraceMetricStale", "GraceHandling", TEST_ALERT})
@@ -149,8 +151,9 @@ def _apply(tx: Tx, parts: Parts, notice: Notice) -> str | None:
         _record(tx, notice, None, "no playbook answers this alert")
         return None
     band = about.band
-    stale = notice.status == "firing" and alerts.latest_status(tx, notice.fingerprint) == ("resolved", notice.starts_at)
-    if stale:
+    confirmed = notice.source == REOPENED
+    ended = ("resolved", notice.starts_at)
+    if notice.status == "firing" and not confirmed and alerts.latest_status(tx, notice.fingerprint) == ended:
         # Delivered out of order: its own resolved came first. The reconciler asks Alertmanager whether it is real.
         _record(tx, notice, None, "older than its own resolved")
         return None

@@ -20,7 +20,7 @@ from remediator.ledger import alerts, incidents
 from remediator.ledger.engine import LedgerUnavailable, Tx
 from remediator.model import Incident, IncidentState
 from remediator.pipeline.look import look
-from remediator.pipeline.notice import TEST_ALERT
+from remediator.pipeline.notice import REOPENED, TEST_ALERT
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.subject import subject_of
 
@@ -123,7 +123,7 @@ async def _reopen(parts: Parts, held: tuple[HeldAlert, ...]) -> None:
         seen = await look(parts, metric, resource, Band(severity))
         if seen.evidence is not Evidence.CONFIRMED:
             continue
-        again = row_of(alert) | {"key": f"{alert.key}/{parts.clock.now():.0f}", "source": "reopened"}
+        again = row_of(alert) | {"key": f"{alert.key}/{parts.clock.now():.0f}", "source": REOPENED}
         await _accept(parts, again)
         parts.wake()
 
