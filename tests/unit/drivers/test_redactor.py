@@ -81,6 +81,19 @@ def test_a_secret_at_the_cut_leaves_no_part_of_itself(data: st.DataObject) -> No
     assert not letters & set(secret), f"{body!r} ends with a part of {secret!r}"
 
 
+@settings(HERE, max_examples=40)
+@given(data=st.data())
+def test_a_long_secret_that_is_cut_off_leaves_no_part_of_itself(data: st.DataObject) -> None:
+    """So much is hidden before it that the very last bytes that were read are kept."""
+    words = st.lists(st.text(string.ascii_letters, min_size=4, max_size=6), min_size=8, max_size=10).map(" ".join)
+    secret = "\n".join(data.draw(st.lists(words, min_size=20, max_size=30)))
+    limit = data.draw(st.integers(20_000, 20_000 + len(secret)))
+    said = (secret + "\n. ") * (200_000 // len(secret))
+    kept = Redactor([secret]).kept(said.encode()[: limit + LOOKAHEAD], limit).decode()
+    left = set(bare(kept.replace("[cut here: there was more]", ""))) - set(".") - set(MASK)
+    assert not left
+
+
 @HERE
 @given(
     st.sampled_from(
