@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Mapping
 from itertools import count
@@ -16,6 +17,7 @@ from catalog.model import Frozen, Seconds, Verb
 from remediator.drivers import members
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.members import RUNNING, STOPPED
+from remediator.drivers.permission import Permission
 from remediator.drivers.scaling import grown
 from remediator.drivers.systemd.manager import FAILED, Manager, Unit
 from remediator.errors import Permanent, Refused, Transient
@@ -69,6 +71,12 @@ class SystemdDriver:
             "pids": {unit.name: unit.pid for unit in kept if unit.alive},
             "full": config.cpu_quota.full if config.cpu_quota else 100.0,
         }
+
+    async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
+        if os.geteuid() == 0:
+            return Permission(True)
+        # It would need the unit's name to judge, and takes that from nobody but root and systemd.
+        return Permission(None, "what polkit allows shows when it is tried")
 
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext
