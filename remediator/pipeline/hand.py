@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from catalog.model import IfIneffective, PlaybookDefinition, VerifiedBy
+from remediator.drivers import builtin_driver
 from remediator.errors import GraceError, Refused
 from remediator.governance.facts import Evidence, Purpose
 from remediator.governance.verdict import Decision, Verdict
@@ -19,7 +20,7 @@ from remediator.model import Approval, Incident, IncidentState, Plan, PlannedSte
 from remediator.pipeline import act, people, precondition, standing
 from remediator.pipeline.decide import Judged, approvals_given, judge, reasons_of, record, why
 from remediator.pipeline.lasting import still_needed
-from remediator.pipeline.parts import GOVERNANCE, Parts
+from remediator.pipeline.parts import Parts
 from remediator.pipeline.plan import context_for, plan_of, render, target_of_step
 from remediator.pipeline.precondition import Answer
 from remediator.pipeline.waiting import not_begun, other_verdict
@@ -228,7 +229,7 @@ async def _begin_approved(parts: Parts, run: Run, approval: Approval, *, expired
     if playbook is None:
         await _end_held(parts, run, approval, RunState.REFUSED, f"the catalog no longer knows {run.playbook_id}")
         return
-    base = _base_target(parts, playbook, run.target)
+    base = _base_target(parts, playbook, run)
     fallen = await standing.fallen(parts, playbook, run, target_name=base, resource="")
     if fallen is not None:
         await _end_held(parts, run, approval, RunState.REFUSED, fallen)
@@ -403,13 +404,17 @@ async def _planned(parts: Parts, playbook_id: str, target_name: str, run_id: str
     return playbook, plan
 
 
-def _base_target(parts: Parts, playbook: PlaybookDefinition, acted_on: str) -> str:
-    """The target from which the playbook's first step leads to the one that is acted on."""
-    relation = playbook.steps[0].on
-    if acted_on == GOVERNANCE.name:
-        return acted_on
+def _base_target(parts: Parts, playbook: PlaybookDefinition, run: Run) -> str:
+    """The target that the run was started on: the one from which every step leads to what it acts on."""
+    steps = zip(playbook.steps, run.plan, strict=False)
+    acts = [(step.on, planned.target) for step, planned in steps if builtin_driver(step.verb) is None]
     return next(
-        (each.name for each in parts.inventory.targets.values() if each.related(relation) == acted_on), acted_on
+        (
+            each.name
+            for each in parts.inventory.targets.values()
+            if all(each.related(relation) == name for relation, name in acts)
+        ),
+        run.target,
     )
 
 

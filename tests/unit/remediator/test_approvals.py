@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from catalog.inventory import Inventory
 from catalog.model import Risk, Tier
 from catalog.policy import Policy
 from remediator.errors import Transient
@@ -16,7 +17,7 @@ from remediator.ledger.engine import Tx
 from remediator.model import IncidentState, Run, RunState
 from remediator.pipeline import hand
 from remediator.pipeline.decide import policy_version
-from tests.unit.remediator.simulation import Simulation, simulation
+from tests.unit.remediator.simulation import TARGETS, Simulation, simulation
 
 CPU = "infra.cpu_utilization"
 ASKS = Policy(ceiling="tier_1")  # type: ignore[arg-type]
@@ -119,6 +120,27 @@ async def test_between_the_verdict_and_a_late_act_the_target_is_compared_once_mo
         (void,) = await voids(sim)
         assert "was 0 when the plan was made and is 7 now" in void["reason"]
         assert len(told(sim)) == 1
+
+
+async def test_a_later_step_whose_target_has_changed_meanwhile_is_not_done_and_the_first_is_undone() -> None:
+    async with simulation() as sim:
+        shift, scale = (sim.parts.catalog.playbooks[name].steps[0] for name in ("shift-load", "scale-workers"))
+        two = sim.parts.catalog.playbooks["shift-load"].model_copy(update={"steps": (shift, scale)})
+        books = {**sim.parts.catalog.playbooks, "shift-load": two}
+        sim.parts.catalog = sim.parts.catalog.model_copy(update={"playbooks": books})
+
+        def meanwhile() -> None:
+            sim.clock.time += 3
+            sim.driver.value["api"] = 7
+
+        # Two observations for the plan; the third reads back the first step.
+        sim.driver.before_observing = [lambda: None, lambda: None, meanwhile]
+        sim.measure(CPU, "api-1", "ccc")
+        await sim.alert(CPU, "api-1")
+        assert sim.driver.effects == [("edge", "shift", 1), ("edge", "shift", 0)]
+        (run,) = await sim.executions()
+        assert run.state is RunState.ROLLED_BACK
+        assert sim.driver.value == {"edge": 0, "api": 7}, "what somebody else did stays"
 
 
 async def _freeze(sim: Simulation) -> None:
@@ -244,6 +266,21 @@ async def test_a_run_by_hand_is_bound_to_what_was_seen_too() -> None:
             else:
                 assert (run.state, sim.driver.effects) == (RunState.EFFECTIVE, [("workers", "scale", 1)])
                 sim.clock.time += 7200
+
+
+async def test_a_run_by_hand_on_one_of_two_that_share_a_balancer_is_compared_with_its_own() -> None:
+    async with simulation(policy=ASKS) as sim:
+        shift, scale = (sim.parts.catalog.playbooks[name].steps[0] for name in ("shift-load", "scale-workers"))
+        both = sim.parts.catalog.playbooks["shift-load"].model_copy(update={"id": "both", "steps": (shift, scale)})
+        books = {**sim.parts.catalog.playbooks, "both": both}
+        sim.parts.catalog = sim.parts.catalog.model_copy(update={"playbooks": books})
+        twin = TARGETS["api"].model_copy(update={"name": "twin"})
+        sim.parts.inventory = Inventory(targets={**TARGETS, "twin": twin})
+        await hand.start(sim.parts, "both", "twin", by="ann", reason="more")
+        await sim.vote("bob")
+        sim.clock.time += 2
+        await sim.scheduler.settle()
+        assert sim.driver.effects == [("edge", "shift", 1), ("twin", "scale", 1)]
 
 
 async def test_a_run_by_hand_for_which_more_people_are_needed_now_ends() -> None:
