@@ -111,19 +111,20 @@ def test_lock_planner_supervised_leaves_every_change_to_people(troubled: Stage) 
 def test_downgrade_autonomy_tier_asks_one_person_more_until_it_is_released(troubled: Stage) -> None:
     """Pausing is tier_3: below the drill profile's ceiling one person is enough, above it two are needed."""
     downgrade = troubled.run_of("downgrade-autonomy-tier", "contained")
+    ada = troubled.loop.data / "tokens" / "ada"
+    assert troubled.grace("tokens", "add", "ada", "--role", "approver", "--save", str(ada)).returncode == 0
     pause = by_hand(troubled, "stop-ingestion-cycle", "ingestion")
     approve(troubled, pause)
     time.sleep(NOTHING_HAPPENS)
     assert troubled.outside.setting("paused") == 0, "one person of two"
-    assert troubled.grace("runs", "cancel", pause["id"], "--reason", "seen").returncode == 0
+    approve(troubled, pause, "--as", "ada")
+    paused_and_undone(troubled, pause)
     troubled.give_back("release", downgrade)
     assert troubled.run_of("downgrade-autonomy-tier", "rolled_back")
+    time.sleep(1.0)  # the cooldown of this demo
     pause = by_hand(troubled, "stop-ingestion-cycle", "ingestion")
     approve(troubled, pause)
-    troubled.until("ingestion is paused", lambda: troubled.outside.setting("paused") == 1)
-    troubled.until("it is done", lambda: troubled.loop.get(f"/api/v1/runs/{pause['id']}")["state"] == "contained")
-    troubled.give_back("undo", pause)
-    troubled.until("ingestion goes on", lambda: troubled.outside.setting("paused") == 0)
+    paused_and_undone(troubled, pause)
 
 
 def test_tighten_guardrails_leaves_to_people_what_grace_was_confident_enough_for(spoilt: Stage) -> None:
@@ -165,10 +166,19 @@ def by_hand(demo: Stage, playbook: str, target: str) -> dict[str, Any]:
     return run
 
 
-def approve(demo: Stage, run: Mapping[str, Any]) -> None:
-    """One person's yes."""
+def approve(demo: Stage, run: Mapping[str, Any], *who: str) -> None:
+    """One person's yes: the admin's, or somebody else's by `--as NAME`."""
     (mine,) = [each for each in demo.loop.items("/api/v1/approvals?state=pending") if each["run_id"] == run["id"]]
-    assert demo.grace("approvals", "approve", mine["id"], "--reason", "one person").returncode == 0
+    done = demo.grace("approvals", "approve", mine["id"], "--reason", "one person", *who)
+    assert done.returncode == 0, done.stderr
+
+
+def paused_and_undone(demo: Stage, run: Mapping[str, Any]) -> None:
+    """Until ingestion is paused by this run, and goes on again by its undo."""
+    demo.until("ingestion is paused", lambda: demo.outside.setting("paused") == 1)
+    demo.until("it is done", lambda: demo.loop.get(f"/api/v1/runs/{run['id']}")["state"] == "contained")
+    demo.give_back("undo", run)
+    demo.until("ingestion goes on", lambda: demo.outside.setting("paused") == 0)
 
 
 def all_measured(demo: Stage) -> bool:
