@@ -52,6 +52,7 @@ from remediator.pipeline.reconcile import reconcile_forever
 from remediator.pipeline.scheduler import Scheduler
 from remediator.problem import problem
 from remediator.prometheus import Prometheus
+from remediator.traces import open_traces
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +125,7 @@ async def running(
         )
         async with aiohttp.ClientSession() as session:
             stream = Stream()
+            traces = open_traces(ledger)
             parts = Parts(
                 ledger=ledger,
                 clock=ledger.clock,
@@ -140,7 +142,7 @@ async def running(
                 drivers={},
                 checkpointer=checkpointer,
                 owner=f"{socket.gethostname()}:{os.getpid()}:{new_id('own')}",
-                publish=stream.publish,
+                publish=_both(stream.publish, traces.changed) if traces else stream.publish,
             )
             world = _world(parts, session)
             drivers = OpenedDrivers(DRIVERS, lambda kind: open_driver(kind, world))
@@ -168,6 +170,8 @@ async def running(
                 asyncio.create_task(_check_audit_forever(parts, metrics), name="audit-check"),
                 asyncio.create_task(_retain_forever(parts), name="retention"),
             ]
+            if traces:
+                tasks.append(asyncio.create_task(traces.run(), name="traces"))
             services = Services(parts, intake, tokens, stream, Status(parts), metrics.count)
 
             async def reload() -> None:
@@ -181,10 +185,20 @@ async def running(
                 for task in reversed(tasks):
                     task.cancel()
                 await asyncio.gather(*tasks, metrics.close(), return_exceptions=True)
+                if traces:
+                    await traces.close()
                 await act.checkpoint(parts)
                 await drivers.close()
     finally:
         await ledger.close()
+
+
+def _both(first: Callable[[str, str], None], second: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    def publish(kind: str, name: str) -> None:
+        first(kind, name)
+        second(kind, name)
+
+    return publish
 
 
 async def _first_tokens(config: GraceConfig, ledger: Ledger, tokens: LedgerTokens) -> None:

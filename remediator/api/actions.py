@@ -85,6 +85,7 @@ async def close(services: Services, who: Identity, incident_id: str, reason: str
             wake_at=None,
             outcome=Outcome.ACKNOWLEDGED,
         )
+        tx.on_commit.append(lambda: services.parts.publish("incident", incident_id))
 
     await services.parts.ledger.write(store)
 
