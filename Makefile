@@ -49,6 +49,7 @@ generate: setup ## write every generated file again
 	$(BIN)/grace rules build --out rules/generated
 	$(BIN)/grace grafana build --out grafana
 	$(BIN)/python -m remediator.governance.reference
+	$(BIN)/python -m remediator.pipeline.reference
 	$(BIN)/python -m remediator.api.reference
 	$(BIN)/python -m grace.reference
 	$(BIN)/python -m stack.reference
