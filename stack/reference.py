@@ -29,6 +29,11 @@ is told all at once, with line and column.
 
 Numbers of `governance.yml` are read at the start and at a reload; one that loosens waits for an admin. What people set
 while Grace runs (ceiling, strictness, freeze, holds) is in the ledger and wins over the file.
+
+Traces are set up as for every OpenTelemetry program: with the extra `otel` installed and
+`OTEL_EXPORTER_OTLP_ENDPOINT` (or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) in the environment, each incident that ended is
+sent there as one trace, over HTTP. `OTEL_EXPORTER_OTLP_HEADERS` and the other variables of the specification count
+too. Without an endpoint there are none.
 """
 
 
