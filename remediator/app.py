@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -157,6 +158,7 @@ async def running(
             scheduler = Scheduler(parts, lambda: intake.crowded)
             parts.wake = scheduler.wake
             metrics = Metrics(parts)
+            parts.count = metrics.count
             await _check_audit(parts, metrics)
             started = await ledger.write(lambda tx: _record_start(tx, parts))
             log.info("started", audit_entry=started, targets=len(inventory.targets), evidence=policy.evidence)
@@ -368,12 +370,13 @@ async def _retain_forever(parts: Parts) -> None:
 
 async def _check_audit(parts: Parts, metrics: Metrics) -> None:
     """Verify the whole log, beside the work; a broken one is told by metric and log, and Grace goes on recording."""
+    began = time.monotonic()
     try:
         found = await _audit_faults(parts)
     except LedgerUnavailable as error:
         log.warning("audit_not_checked", why=str(error))
         return
-    metrics.audit_ok.set(0 if found else 1)
+    metrics.audit_checked(not found, time.monotonic() - began, parts.clock.now())
     if found:
         log.error("audit_broken", faults=found)
 

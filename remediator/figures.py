@@ -115,6 +115,14 @@ def times(connection: Connection, playbooks: Sequence[str]) -> Iterator[Metric]:
         ),
         ("decide_seconds", "From an incident to its first plan.", "category", _CATEGORIES, figures.decided, SECONDS),
         ("act_seconds", "From a plan to the end of its last step.", "category", _CATEGORIES, figures.acted, SECONDS),
+        (
+            "verify_seconds",
+            "From a run's last step to its result.",
+            "category",
+            _CATEGORIES,
+            figures.verified,
+            SECONDS,
+        ),
         ("heal_seconds", "From an incident to its verified heal.", "category", _CATEGORIES, figures.healed, SECONDS),
         (
             "approval_wait_seconds",

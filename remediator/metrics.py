@@ -47,6 +47,11 @@ class Metrics:
                 "Payloads that were not Alertmanager's.",
                 registry=self._registry,
             ),
+            "leases_lost": Counter(
+                "grace_remediator_leases_lost",
+                "Claims that ended while this process worked on them: somebody else went on.",
+                registry=self._registry,
+            ),
         }
         self._rows = _Rows()
         self._decisions = figures.Decisions(parts.ledger.head[0])
@@ -69,6 +74,20 @@ class Metrics:
             registry=self._registry,
         )
         self.audit_ok.set(1)
+        self._check_seconds = Gauge(
+            "grace_remediator_audit_check_seconds",
+            "How long the last check of the whole audit log took.",
+            registry=self._registry,
+        )
+        self._checked_at = Gauge(
+            "grace_remediator_audit_checked_timestamp_seconds", "When that check ended.", registry=self._registry
+        )
+
+    def audit_checked(self, whole: bool, seconds: float, now: float) -> None:
+        """What the last check of the audit log found."""
+        self.audit_ok.set(1 if whole else 0)
+        self._check_seconds.set(seconds)
+        self._checked_at.set(now)
 
     def count(self, name: str, by: int) -> None:
         self._counters[name].inc(by)
@@ -135,4 +154,10 @@ def _families(connection: Connection) -> list[Metric]:
     queue = GaugeMetricFamily(
         "grace_remediator_alerts_waiting", "Alerts stored and not yet applied.", value=waiting["waiting"]
     )
-    return [handling, wanted, states, by_outcome, pending, oldest, queue]
+    first = GaugeMetricFamily(
+        "grace_remediator_oldest_alert_timestamp_seconds", "When the alert that waits longest was received."
+    )
+    received = alerts.oldest_waiting(connection)
+    if received is not None:
+        first.add_metric([], received)
+    return [handling, wanted, states, by_outcome, pending, oldest, queue, first]

@@ -130,6 +130,15 @@ def quarantine_body(tx: Tx, reason: str, body: bytes) -> None:
     tx.execute(sa.delete(quarantine).where(quarantine.c.id.not_in(newest)))
 
 
+def oldest_waiting(connection: Connection) -> float | None:
+    """When the alert that waits longest was received; None where none waits."""
+    received: float | None = connection.execute(_OLDEST).scalar()
+    return received
+
+
+_OLDEST = sa.select(alerts.c.received_at).where(UNHANDLED).order_by(alerts.c.id).limit(1)
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """`waiting` and `quarantined`: rows now."""
     waiting = connection.execute(sa.select(sa.func.count()).select_from(alerts).where(UNHANDLED)).scalar_one()

@@ -67,6 +67,13 @@ def acted(connection: Connection) -> list[Spread]:
     return _spread(connection, runs.c.acted_at - runs.c.created_at, incidents.c.category, joined, done)
 
 
+def verified(connection: Connection) -> list[Spread]:
+    """Seconds from the end of a run's last step to its result, by category."""
+    joined = runs.join(incidents, incidents.c.id == runs.c.incident_id)
+    done = sa.and_(runs.c.acted_at.is_not(None), runs.c.ended_at.is_not(None))
+    return _spread(connection, runs.c.ended_at - runs.c.acted_at, incidents.c.category, joined, done)
+
+
 def healed(connection: Connection) -> list[Spread]:
     """Seconds from an incident to its verified heal, by category."""
     done = incidents.c.outcome == Outcome.HEALED.value

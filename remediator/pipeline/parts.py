@@ -40,6 +40,8 @@ class Parts:
     """Tell the scheduler that something is due."""
     publish: Callable[[str, str], None] = lambda kind, name: None
     """Tell whoever watches (the event stream) that something changed: kind and id."""
+    count: Callable[[str, int], None] = lambda name, by: None
+    """Count something that happened, for the metrics: its name there, and how often."""
     lease: float = 60.0
     pending_policy: Policy | None = None
     """A changed policy file that loosens something: it waits for an admin, the stricter of both is in force."""

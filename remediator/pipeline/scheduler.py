@@ -113,6 +113,7 @@ class Scheduler:
         try:
             await work()
         except LeaseLost as lost:
+            self._parts.count("leases_lost", 1)
             log.warning("lease_lost", what=key, error=str(lost))
         except GraceError as error:
             log.warning("work_failed", what=key, error=str(error))
@@ -136,6 +137,8 @@ class Scheduler:
 
     async def _stage(self, claimed: Incident) -> None:
         parts = self._parts
+        # Whatever is logged on the way, by whomever: each incident is worked on in a task of its own.
+        structlog.contextvars.bind_contextvars(incident_id=claimed.id)
         self._held.add(claimed.id)
         try:
             await life.advance(replace(parts, ledger=Fenced(parts.ledger, claimed)), claimed)
@@ -169,6 +172,7 @@ class Scheduler:
         claimed = await parts.ledger.write(lambda tx: runs.claim(tx, run_id, parts.owner, parts.lease))
         if claimed is None:
             return
+        structlog.contextvars.bind_contextvars(run_id=run_id)
         self._held.add(run_id)
         wait = AGAIN
         try:

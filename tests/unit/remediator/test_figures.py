@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from remediator.figures import SELDOM, Decisions, Times, _histogram
 from remediator.ledger import figures
+from remediator.ledger.alerts import oldest_waiting
 from remediator.ledger.schema import alerts, audit, incidents, metadata, runs
 from remediator.pipeline.parts import Parts
 
@@ -56,6 +57,30 @@ def test_times_are_spread_over_the_bounds(connection: Connection) -> None:
     assert (spread.label, spread.count, spread.sum) == ("infra", 2, 60.5)
     assert dict(zip(figures.SECONDS, spread.below, strict=True))[30.0] == 1
     assert dict(zip(figures.SECONDS, spread.below, strict=True))[60.0] == 2
+
+
+def test_verifying_begins_with_the_last_step(connection: Connection) -> None:
+    incident(connection, "a")
+    put(connection, runs, id="r", incident_id="a", acted_at=100.0, ended_at=107.0, reasons=[], plan=[])
+    put(connection, runs, id="s", incident_id="a", acted_at=100.0, reasons=[], plan=[])
+    (spread,) = figures.verified(connection)
+    assert (spread.label, spread.count, spread.sum) == ("infra", 1, 7.0)
+
+
+def test_the_alert_that_waits_longest(connection: Connection) -> None:
+    assert oldest_waiting(connection) is None
+    for number, (received, handled) in enumerate([(100.0, 1), (130.0, 0), (120.0, 0)], 1):
+        put(
+            connection,
+            alerts,
+            id=number,
+            key=str(number),
+            received_at=received,
+            handled=handled,
+            labels={},
+            annotations={},
+        )
+    assert oldest_waiting(connection) == 130.0
 
 
 def test_an_alert_that_begins_after_its_incident_took_no_time(connection: Connection) -> None:
