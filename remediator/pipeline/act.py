@@ -20,7 +20,7 @@ from catalog.model import Verb
 from remediator import crash
 from remediator.drivers.base import Driver, StepContext
 from remediator.errors import GraceError, Permanent, Transient
-from remediator.ledger import incidents, runs
+from remediator.ledger import incidents, runs, settings
 from remediator.ledger.engine import Tx
 from remediator.model import Incident, PlannedStep, Run, Step
 from remediator.pipeline import standing
@@ -32,6 +32,10 @@ log = structlog.get_logger(__name__)
 
 ATTEMPTS = 3
 """Times that a step is tried, when what failed may pass."""
+
+
+UNDO_FAILED_HOLD = 86400.0
+"""Seconds for which a target is held after an undo failed on it."""
 
 
 class Stopped(GraceError):
@@ -87,6 +91,12 @@ async def undo(parts: Parts, run: Run, resource: str, incident: Incident | None)
         if failed is not None:
             return failed
     return None
+
+
+def hold_target(tx: Tx, run: Run, error: str) -> None:
+    """Nothing new starts on a target on which an undo failed: nobody knows how it stands until a person has looked."""
+    until = tx.now + UNDO_FAILED_HOLD
+    settings.hold(tx, run.target, until=until, by="grace", reason=f"undoing {run.id} failed: {error}")
 
 
 async def perform(

@@ -363,6 +363,7 @@ async def _give_back(parts: Parts, run: Run, resource: str) -> None:
             runs.move(tx, run.id, RunState.ROLLED_BACK, kept=0, release_at=None, outcome=run.outcome)
         else:
             runs.move(tx, run.id, RunState.UNDO_FAILED, reason=failed.error, release_at=None, outcome=run.outcome)
+            act.hold_target(tx, run, failed.error)
         incident = incidents.get(tx.connection, run.incident_id) if run.incident_id else None
         if incident is not None:
             _after_release(tx, incident, failed)
@@ -370,6 +371,12 @@ async def _give_back(parts: Parts, run: Run, resource: str) -> None:
         tx.on_commit.append(lambda: parts.publish("run", run.id))
 
     await parts.ledger.write(end)
+    if failed is not None:
+        await people.tell(
+            parts,
+            f"{run.id}:undo_failed:{parts.clock.now():.3f}",
+            f"undoing {run.id} ({run.playbook_id} on {run.target}) failed, the target is held: {failed.error}",
+        )
 
 
 def _after_release(tx: Tx, incident: Incident, failed: act.Failed | None) -> None:

@@ -18,7 +18,7 @@ from remediator import crash
 from remediator.errors import GraceError, Transient
 from remediator.governance.facts import Evidence
 from remediator.governance.verdict import Decision, Verdict
-from remediator.ledger import approvals, incidents, runs, settings, snapshots
+from remediator.ledger import approvals, incidents, runs, snapshots
 from remediator.ledger.engine import Tx
 from remediator.ledger.runs import TargetBusy
 from remediator.model import Approval, Incident, IncidentState, Outcome, Plan, Run, RunState, new_id
@@ -32,8 +32,6 @@ from remediator.pipeline.waiting import not_begun, other_verdict
 
 log = structlog.get_logger(__name__)
 
-UNDO_FAILED_HOLD = 86400.0
-"""Seconds for which a target is held after an undo failed on it."""
 SLOWEST_POLL = 30.0
 POLL_OF_ALL = 2.0
 """Seconds between two looks at plans that wait for approval, all of them together, where many wait."""
@@ -672,13 +670,7 @@ async def _take_back(parts: Parts, incident: Incident, run: Run) -> None:
             )
         else:
             runs.move(tx, run.id, RunState.UNDO_FAILED, reason=failed.error)
-            settings.hold(
-                tx,
-                run.target,
-                until=tx.now + UNDO_FAILED_HOLD,
-                by="grace",
-                reason=f"undoing {run.id} failed: {failed.error}",
-            )
+            act.hold_target(tx, run, failed.error)
             incidents.move(
                 tx,
                 incident,

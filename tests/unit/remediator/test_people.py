@@ -11,11 +11,13 @@ import pytest
 from catalog.policy import Policy
 from remediator.api import actions
 from remediator.auth.tokens import Identity, Role
-from remediator.errors import Refused
+from remediator.errors import Permanent, Refused
+from remediator.ledger import settings
 from remediator.model import IncidentState, RunState
 from remediator.pipeline.decide import current_settings
 from tests.unit.remediator.simulation import Simulation, simulation
 
+CPU = "infra.cpu_utilization"
 VERIFIED = "learning.sources_verified"
 SUCCESS = "autonomy.plan_success_rate"
 ANN, BOB = Identity("ann", Role.ADMIN), Identity("bob", Role.ADMIN)
@@ -83,3 +85,32 @@ async def test_where_the_policy_says_wait_people_are_asked_first() -> None:
         await sim.alert(SUCCESS, "grace")
         assert await sim.executions() == []
         assert (await sim.approval()).needed >= 2
+
+
+async def test_an_undo_that_fails_holds_the_target_and_calls_people(tmp_path: Path) -> None:
+    async with simulation(folder=tmp_path) as sim:
+        sim.measure(CPU, "api-1", "ccc")
+        await sim.alert(CPU, "api-1")
+        sim.driver.fail["edge"] = [Permanent("the socket is gone")] * 2
+        await sim.go_on(CPU, "api-1", "c" * 15)
+        (run,) = await sim.executions()
+        assert run.state is RunState.UNDO_FAILED
+        incident = await sim.incident()
+        assert (incident.state, sim.driver.value["edge"]) == (IncidentState.ESCALATED, 1)
+        assert "undoing shift-load on edge failed, the target is held: the socket is gone" in incident.reason
+        (held,) = await sim.parts.ledger.read(lambda c: settings.held(c, sim.clock.now()))
+        assert (held["target"], held["by"]) == ("edge", "grace")
+
+        await sim.parts.ledger.write(lambda tx: settings.unhold(tx, "edge", by="ann", reason="looked at it"))
+        await actions.give_back(services(sim), ANN, run.id, "once more", release=False)
+        sim.clock.time += 2
+        await sim.scheduler.settle()
+        assert await sim.parts.ledger.read(lambda c: settings.held(c, sim.clock.now())), "by hand, too"
+        told = [line for line in (tmp_path / "notifications.log").read_text().splitlines() if "undoing" in line]
+        assert len(told) == 2
+
+        await actions.give_back(services(sim), ANN, run.id, "mended", release=False)
+        sim.clock.time += 2
+        await sim.scheduler.settle()
+        (run,) = await sim.executions()
+        assert (run.state, sim.driver.value["edge"]) == (RunState.ROLLED_BACK, 0)
