@@ -259,6 +259,7 @@ class LongWorld(World):
 
 
 @pytest.mark.prove
+@pytest.mark.timeout(3600)
 class TestLongWorld(LongWorld.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(
         max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
