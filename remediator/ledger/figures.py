@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from remediator.ledger.runs import VERIFIED_BY_METRIC
 from remediator.ledger.schema import alerts, approvals, audit, incidents, runs
 from remediator.model import Outcome, RunState
 
@@ -68,9 +69,9 @@ def acted(connection: Connection) -> list[Spread]:
 
 
 def verified(connection: Connection) -> list[Spread]:
-    """Seconds from the end of a run's last step to its result, by category."""
+    """Seconds from the end of a run's last step to what measurements said of it, by category."""
     joined = runs.join(incidents, incidents.c.id == runs.c.incident_id)
-    done = sa.and_(runs.c.acted_at.is_not(None), runs.c.ended_at.is_not(None))
+    done = sa.and_(runs.c.acted_at.is_not(None), runs.c.outcome.in_(VERIFIED_BY_METRIC))
     return _spread(connection, runs.c.ended_at - runs.c.acted_at, incidents.c.category, joined, done)
 
 

@@ -61,8 +61,20 @@ def test_times_are_spread_over_the_bounds(connection: Connection) -> None:
 
 def test_verifying_begins_with_the_last_step(connection: Connection) -> None:
     incident(connection, "a")
-    put(connection, runs, id="r", incident_id="a", acted_at=100.0, ended_at=107.0, reasons=[], plan=[])
-    put(connection, runs, id="s", incident_id="a", acted_at=100.0, reasons=[], plan=[])
+    put(
+        connection, runs, id="r", incident_id="a", acted_at=100.0, ended_at=107.0, outcome="healed", reasons=[], plan=[]
+    )
+    put(
+        connection,
+        runs,
+        id="s",
+        incident_id="a",
+        acted_at=100.0,
+        ended_at=100.0,
+        outcome="contained",
+        reasons=[],
+        plan=[],
+    )
     (spread,) = figures.verified(connection)
     assert (spread.label, spread.count, spread.sum) == ("infra", 1, 7.0)
 
