@@ -34,6 +34,8 @@ HEALED = 200
 RUNS, STEPS = 600, 3
 """Runs that are begun together, and the steps of each."""
 WAITING = 10_000
+PAST = 50_000
+"""Incidents that ended, of which the metrics tell."""
 WATCHED = 30.0
 """Seconds over which an idle process is watched."""
 METRIC = "infra.cpu_utilization"
@@ -67,6 +69,8 @@ def figures() -> Iterator[Figure]:
         yield _runs(service)
     with _Remediator() as service:
         yield from _waiting(service)
+    with _Remediator() as service:
+        yield from _scrapes(service)
 
 
 def _reaction(service: _Remediator) -> Iterator[Figure]:
@@ -107,6 +111,19 @@ def _waiting(service: _Remediator) -> Iterator[Figure]:
     share = (service.cpu() - used) / WATCHED
     yield Figure(f"{WAITING:,} waiting approvals: share of a core", f"{share:.2%}", "≤ 1 %")
     yield Figure(f"{WAITING:,} waiting approvals: resident memory", f"{service.memory():.0f} MB", "≤ 150 MB")
+
+
+def _scrapes(service: _Remediator) -> Iterator[Figure]:
+    """One incident, copied, all of them ended: what a scrape costs the first time, and later."""
+    asyncio.run(_load(service, [_body([("firing", "t-0")])], 1))
+    service.wait("SELECT count(*) = 1 FROM approvals")
+    service.stop()
+    service.copy_waiting(PAST)
+    service.end_all()
+    service.start()
+    taken = [service.scrape() for _ in range(21)]
+    yield Figure(f"scrape, {PAST:,} ended incidents: first", f"{taken[0] * 1000:.0f} ms", "≤ 5,000 ms")
+    yield Figure(f"scrape, {PAST:,} ended incidents: later, median", f"{statistics.median(taken[1:]) * 1000:.0f} ms")
 
 
 def _bodies(count: int, alerts: int, prefix: str = "one") -> list[bytes]:
@@ -294,6 +311,25 @@ class _Remediator:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"in vain: {question}\n{(self.folder / 'log').read_text()[-2000:]}")
             time.sleep(0.002)
+
+    def scrape(self) -> float:
+        """Seconds that it took to be told all metrics."""
+        began = time.perf_counter()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
+            answer.read()
+        return time.perf_counter() - began
+
+    def end_all(self) -> None:
+        """What waits has healed."""
+        with closing(sqlite3.connect(self.data / "ledger.db")) as db, db:
+            db.execute(
+                "UPDATE incidents SET state = 'closed', outcome = 'healed', closed_at = opened_at + 60, wake_at = NULL"
+            )
+            db.execute(
+                "UPDATE runs SET state = 'healed', outcome = 'healed', acted_at = created_at + 1, "
+                "ended_at = created_at + 50"
+            )
+            db.execute("UPDATE approvals SET status = 'approved', decided_at = created_at + 9")
 
     def copy_waiting(self, count: int) -> None:
         """The one waiting incident, its run and its approval, so many times; their times to wake lie spread out."""
