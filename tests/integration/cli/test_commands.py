@@ -50,7 +50,7 @@ def test_a_plan_is_held_approved_by_a_person_acts_and_is_given_back(rig: Any) ->
     (approval,) = rig.json("approvals")["items"]
     assert approval["run_id"] == run["id"]
     exact = rig.ok("approvals", "show", approval["id"])
-    assert "pause ingestion (sql): value=0 → value=1" in exact
+    assert "pause ingestion (sql): value: 0 → 1" in exact
 
     kept = rig.folder / "tokens" / "ada"
     assert "is in" in rig.ok("tokens", "add", "ada", "--role", "approver", "--save", str(kept))
@@ -65,7 +65,7 @@ def test_a_plan_is_held_approved_by_a_person_acts_and_is_given_back(rig: Any) ->
     ended = rig.until(lambda: (r := rig.json("runs", "show", run["id"]))["state"] == "contained" and r)
     assert rig.control("paused") == 1
     shown = rig.ok("runs", "show", run["id"])
-    assert "1. pause ingestion (sql): value=0 → value=1 [done]" in shown
+    assert "1. pause ingestion (sql): value: 0 → 1 [done]" in shown
     assert run["id"] in rig.ok("runs")
     assert ended["kept"]
     rig.ok("undo", run["id"], "--reason", "sources are clean")
