@@ -39,6 +39,7 @@ PAST = 50_000
 WATCHED = 30.0
 """Seconds over which an idle process is watched."""
 METRIC = "infra.cpu_utilization"
+DATABASES = 32
 _MEMORY = Path("/dev/shm")
 
 
@@ -200,7 +201,7 @@ class _Remediator:
 
     def __init__(self, targets: int = 0, steps: int = 1) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="grace-bench-"))
-        # What is healed lies in memory, each by itself: it is not its disk that is measured.
+        # What is healed lies in memory, in enough files: neither its disk nor its locks are measured.
         self.rows = Path(tempfile.mkdtemp(prefix="grace-bench-", dir=_MEMORY if _MEMORY.is_dir() else None))
         self.data = self.folder / "data"
         with socket.socket() as probe:
@@ -218,10 +219,11 @@ class _Remediator:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _write(self, targets: int, steps: int) -> None:
-        for number in range(targets or 1):
-            with closing(sqlite3.connect(self.rows / f"t-{number}.db")) as db, db:
-                db.execute("CREATE TABLE control (value INTEGER)")
-                db.execute("INSERT INTO control VALUES (64)")
+        names = [f"t-{number}" for number in range(targets or 1)]
+        for file in range(DATABASES):
+            with closing(sqlite3.connect(self.rows / f"{file}.db")) as db, db:
+                db.execute("CREATE TABLE control (name TEXT PRIMARY KEY, value INTEGER)")
+                db.executemany("INSERT INTO control VALUES (?, 64)", [(name,) for name in names[file::DATABASES]])
         documents: dict[str, Any] = {
             "grace.yml": {
                 "data_dir": str(self.data),
@@ -357,6 +359,10 @@ _APPROVAL = ("id", "run_id", "incident_id")
 
 def _target(rows: Path, number: int) -> dict[str, Any]:
     name = f"t-{number}"
-    setting = {"read": "SELECT value FROM control", "write": "UPDATE control SET value = :value", "min": 1}
-    config = {"url": f"sqlite:///{rows / name}.db", "settings": {"throttle": setting}}
+    setting = {
+        "read": f"SELECT value FROM control WHERE name = '{name}'",
+        "write": f"UPDATE control SET value = :value WHERE name = '{name}'",
+        "min": 1,
+    }
+    config = {"url": f"sqlite:///{rows / str(number % DATABASES)}.db", "settings": {"throttle": setting}}
     return {"driver": "sql", "resources": [name], "config": config}

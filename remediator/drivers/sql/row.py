@@ -8,10 +8,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -80,14 +81,11 @@ class Database:
         if self._url.get_backend_name() == "sqlite" and self._url.database:
             _must_exist(Path(self._url.database))
         try:
-            engine = create_engine(self._url, poolclass=NullPool, connect_args=self._bounds(), hide_parameters=True)
-            try:
-                with engine.begin() as connection, self._cuttable(connection):
-                    for statement in self._own_bounds():
-                        connection.execute(text(statement))
-                    yield connection
-            finally:
-                engine.dispose()
+            engine = _engine(self._url, tuple(self._bounds().items()))
+            with engine.begin() as connection, self._cuttable(connection):
+                for statement in self._own_bounds():
+                    connection.execute(text(statement))
+                yield connection
         except DBAPIError as error:
             raise _translated(error) from error
         except (NoSuchModuleError, ImportError) as error:
@@ -128,6 +126,12 @@ class Database:
             return ()
         millis = int(self._patience * 1000)
         return (f"SET LOCAL statement_timeout = {millis}", f"SET LOCAL lock_timeout = {millis}")
+
+
+@lru_cache(maxsize=64)
+def _engine(url: URL, bounds: tuple[tuple[str, Any], ...]) -> Engine:
+    """What is known of a database. It keeps no connection: each transaction makes one and ends it."""
+    return create_engine(url, poolclass=NullPool, connect_args=dict(bounds), hide_parameters=True)
 
 
 def _must_exist(file: Path) -> None:
