@@ -70,8 +70,8 @@ def build(
 
 @rules.command("check")
 @click.argument("files", type=click.Path(path_type=Path, exists=True), nargs=-1)
-@click.option("--promtool", type=FILE, help="Default: $GRACE_TOOLS, then PATH.")
-@click.option("--amtool", type=FILE, help="Default: $GRACE_TOOLS, then PATH.")
+@click.option("--promtool", type=FILE, help="Default: in $GRACE_TOOLS, on PATH, in .grace/tools.")
+@click.option("--amtool", type=FILE, help="Default: in $GRACE_TOOLS, on PATH, in .grace/tools.")
 @click.option("--scrape-interval", type=float, default=15.0, show_default=True, help="Seconds; for the linter.")
 def check_files(files: tuple[Path, ...], promtool: Path | None, amtool: Path | None, scrape_interval: float) -> None:
     """Check rule files (those that were generated, where none is named) with a linter, promtool and amtool.

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+UNPACKED = Path(".grace/tools")
+"""Where `grace up` and `grace tools` unpack them unless they are told otherwise."""
 TIMEOUT = 600.0
 """Seconds after which a checker counts as stuck."""
 
@@ -26,21 +28,26 @@ class Outcome:
     output: str
 
 
-def find(name: str, option: Path | None = None, environment: Mapping[str, str] = os.environ) -> Path:
-    """The checker: the one given, else in $GRACE_TOOLS, else on PATH. Raises ToolMissing."""
+def find(
+    name: str, option: Path | None = None, environment: Mapping[str, str] = os.environ, unpacked: Path = UNPACKED
+) -> Path:
+    """The checker: the one given, else in $GRACE_TOOLS, else on PATH, else unpacked here. Raises ToolMissing."""
     if option is not None:
         if os.access(option, os.X_OK):
             return option
         raise ToolMissing(f"{option} is not a program that can be run")
-    folder = environment.get("GRACE_TOOLS")
-    if folder and os.access(unpacked := Path(folder) / "usr" / "bin" / name, os.X_OK):
-        return unpacked
-    if found := shutil.which(name, path=environment.get("PATH")):
+    known = environment.get("GRACE_TOOLS")
+    folders = [*([_programs(Path(known))] if known else []), environment.get("PATH", os.defpath), _programs(unpacked)]
+    if found := shutil.which(name, path=os.pathsep.join(folders)):
         return Path(found)
     raise ToolMissing(
-        f"{name} was found neither on PATH nor in $GRACE_TOOLS. `grace tools` unpacks it without root; "
-        f"or say where it is with --{name} FILE"
+        f"{name} was found neither in $GRACE_TOOLS nor on PATH nor in {unpacked}. `grace tools` unpacks it there "
+        f"without root; or say where it is with --{name} FILE"
     )
+
+
+def _programs(folder: Path) -> str:
+    return str(folder.absolute() / "usr" / "bin")
 
 
 def check_rules(promtool: Path, files: Sequence[Path]) -> Outcome:
