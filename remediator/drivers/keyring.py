@@ -48,11 +48,18 @@ def secrets_of(config: GraceConfig, inventory: Inventory) -> frozenset[str]:
     return frozenset(secret for secret in found if len(secret) >= SHORTEST)
 
 
-def _files_of(folder: Path) -> list[Path]:
+def _files_of(folder: Path) -> tuple[Path, ...]:
     try:
-        return [folder / name for name in sorted(os.listdir(folder))]
+        found = folder.stat()
+        return _listed(folder, (found.st_ino, found.st_mtime_ns))
     except OSError:
-        return []
+        return ()
+
+
+@lru_cache(maxsize=16)
+def _listed(folder: Path, version: tuple[int, ...]) -> tuple[Path, ...]:
+    """What is in this version of a folder."""
+    return tuple(folder / name for name in sorted(os.listdir(folder)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,31 +324,40 @@ def troubled(
     Not counted: states that are `quiet`, alerts that have ended, and incidents not judged yet or with the reason
     `unproven`. Asked at every decision, so that the database does the counting.
     """
+    targets, others = _troubled(frozenset(state.value for state in quiet), unproven)
+    return (
+        {row[0] for row in connection.execute(targets)},
+        {(row[0], row[1]) for row in connection.execute(others)},
+    )
+
+
+@cache
+def _troubled(quiet: frozenset[str], unproven: str) -> tuple[sa.Select[Any], sa.Select[Any]]:
     counted = (
         incidents.c.closed_at.is_(None),
-        incidents.c.state.not_in([state.value for state in quiet]),
+        incidents.c.state.not_in(sorted(quiet)),
         incidents.c.verdict.is_not(None),
         sa.cast(incidents.c.reasons, sa.Text).not_like(f'%"{unproven}"%'),
         sa.cast(incidents.c.firing, sa.Text) != "{}",
     )
     targets = sa.select(incidents.c.target).where(*counted, incidents.c.target.is_not(None)).distinct()
     others = sa.select(incidents.c.metric_id, incidents.c.resource).where(*counted, incidents.c.target.is_(None))
-    return (
-        {row[0] for row in connection.execute(targets)},
-        {(row[0], row[1]) for row in connection.execute(others.distinct())},
-    )
+    return targets, others.distinct()
 
 
 def heals_since(connection: Connection, metric_id: str, resource: str, since: float) -> int:
     """How often this metric and resource were healed by Grace since then."""
-    query = (
-        sa.select(sa.func.count())
-        .select_from(incidents)
-        .where(
-            incidents.c.metric_id == metric_id,
-            incidents.c.resource == resource,
-            incidents.c.outcome == Outcome.HEALED.value,
-            incidents.c.closed_at >= since,
-        )
+    asked = {"metric_id_": metric_id, "resource_": resource, "since_": since}
+    return int(connection.execute(_HEALS_SINCE, asked).scalar_one())
+
+
+_HEALS_SINCE = (
+    sa.select(sa.func.count())
+    .select_from(incidents)
+    .where(
+        incidents.c.metric_id == sa.bindparam("metric_id_"),
+        incidents.c.resource == sa.bindparam("resource_"),
+        incidents.c.outcome == Outcome.HEALED.value,
+        incidents.c.closed_at >= sa.bindparam("since_"),
     )
-    return int(connection.execute(query).scalar_one())
+)
