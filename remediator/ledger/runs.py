@@ -414,6 +414,13 @@ def keep(tx: Tx, ids: Collection[str], owner: str, lease: float) -> None:
     )
 
 
+def kept_later(connection: Connection, run: Run) -> str | None:
+    """A later run on the same target whose change is still to be given back; its id."""
+    later = (runs.c.target == run.target, runs.c.id > run.id)
+    due = (runs.c.kept == 1, runs.c.release_at.is_not(None))
+    return connection.execute(sa.select(runs.c.id).where(*later, *due).limit(1)).scalar()
+
+
 def occupy(tx: Tx, run_id: str) -> None:
     """Give a run that ended its target once more, while what it changed is given back. Raises TargetBusy."""
     try:

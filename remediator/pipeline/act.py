@@ -25,6 +25,7 @@ from remediator.ledger.engine import Tx
 from remediator.model import Incident, PlannedStep, Run, Step
 from remediator.pipeline import standing
 from remediator.pipeline.decide import current_settings
+from remediator.pipeline.lasting import way_back
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.plan import context_for, target_of_step
 
@@ -280,10 +281,10 @@ async def _way_back(parts: Parts, run: Run, done: Step, resource: str) -> Planne
     context = context_for(parts, run, done.index, resource)
     async with asyncio.timeout(target.step_timeout):
         observed = await driver.observe(target, done.verb, context)
-    back = driver.give_back(done.verb, done.before, done.desired, observed)
+    back = way_back(driver, done, await _journal(parts, run), observed)
     if back is None:
         return None
-    verb, desired = back
+    verb, desired, _ = back
     return PlannedStep(Verb(verb), done.target, done.driver, dict(observed), dict(desired))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -19,7 +18,7 @@ from remediator.ledger.runs import TargetBusy
 from remediator.model import Approval, Incident, IncidentState, Plan, PlannedStep, Run, RunState, new_id
 from remediator.pipeline import act, people, precondition, standing
 from remediator.pipeline.decide import Judged, approvals_given, judge, reasons_of, record, why
-from remediator.pipeline.lasting import still_needed
+from remediator.pipeline.lasting import way_back
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.plan import context_for, plan_of, render, target_of_step
 from remediator.pipeline.precondition import Answer
@@ -436,13 +435,11 @@ async def _resource_of(parts: Parts, run: Run) -> str:
 async def release_step(parts: Parts, run: Run) -> None:
     """Give a healed change back by one step (the release run); the last step ends it.
 
-    Raises Refused when the metric is not good yet, or governance holds it back now: it is asked again later.
+    Raises Refused when governance holds it back now: it is asked again later.
     """
-    needed = await still_needed(parts, run)
-    if needed is not None:
-        raise Refused(needed, reason="still_needed")
     playbook = parts.catalog.playbooks.get(run.playbook_id)
-    done = [step for step in await parts.ledger.read(lambda c: runs.steps_of(c, run.id)) if step.phase == "do"]
+    journal = await parts.ledger.read(lambda c: runs.steps_of(c, run.id))
+    done = [step for step in journal if step.phase == "do"]
     if playbook is None or not done:
         await parts.ledger.write(lambda tx: runs.update(tx, run.id, kept=0, release_at=None))
         return
@@ -452,12 +449,17 @@ async def release_step(parts: Parts, run: Run) -> None:
     driver = parts.drivers[last.driver]
     context = context_for(parts, run, last.index, await _resource_of(parts, run))
     observed = await driver.observe(target, last.verb, context)
-    ways: tuple[Any, ...] = driver.release_steps(last.verb, last.before, last.desired, observed)
-    back = driver.give_back(last.verb, last.before, last.desired, observed)
+    back = way_back(driver, last, journal, observed)
+    ways = () if back is None else driver.release_steps(last.verb, last.before, back[2], observed)
     if back is None or not ways:
         await parts.ledger.write(lambda tx: _released(tx, run, "nothing of it stands any more"))
         return
-    step = PlannedStep(back[0], last.target, last.driver, dict(observed), dict(ways[0]))
+    following = ways[0]
+    if back[2] is not last.desired:
+        # From where the last step of the release left it: no more steps than there were at the beginning.
+        whole = driver.release_steps(last.verb, last.before, last.desired, last.after or last.desired)
+        following = ways[-max(1, min(len(ways), len(whole) - run.released_steps))]
+    step = PlannedStep(back[0], last.target, last.driver, dict(observed), dict(following))
     plan = Plan(run.playbook_id, run.tier, playbook.risk.value, run.target, run.group, (step,), run.digest)
 
     releasing = playbook.model_copy(update={"id": f"release:{playbook.id}"})
@@ -497,7 +499,7 @@ async def release_step(parts: Parts, run: Run) -> None:
         raise GraceError(failed.error)
 
     def advance(tx: Tx) -> None:
-        if len(ways) == 1:
+        if following == ways[-1]:
             _released(tx, run, "given back, stepwise")
         else:
             runs.update(tx, run.id, released_steps=index + 1, release_at=tx.now + parts.policy.attempt_cooldown)

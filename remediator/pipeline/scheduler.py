@@ -15,13 +15,13 @@ from functools import partial
 import structlog
 
 from remediator import crash
-from remediator.errors import GraceError
+from remediator.errors import GraceError, Refused
 from remediator.ledger import incidents, leases, runs, work
 from remediator.ledger.engine import LedgerUnavailable, Tx
 from remediator.ledger.incidents import LeaseLost
 from remediator.ledger.leases import Fenced
 from remediator.model import Incident, Run
-from remediator.pipeline import hand, life, notice, people
+from remediator.pipeline import hand, lasting, life, notice, people
 from remediator.pipeline.parts import Parts
 
 log = structlog.get_logger(__name__)
@@ -207,6 +207,10 @@ class Scheduler:
 async def _release(parts: Parts, run: Run) -> None:
     """Give a healed change back by one step, with the target to itself; later, when it may not be now."""
     try:
+        # Before the target is taken: of two that are due at once, the one that has to wait must not keep it.
+        needed = await lasting.still_needed(parts, run)
+        if needed is not None:
+            raise Refused(needed, reason="still_needed")
         await parts.ledger.write(lambda tx: runs.occupy(tx, run.id))
         try:
             await hand.release_step(parts, run)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from remediator.drivers.scaling import stages
 from remediator.model import RunState
+from remediator.pipeline import hand
 from tests.unit.remediator.simulation import Simulation, simulation
 
 CPU = "infra.cpu_utilization"
@@ -68,3 +70,69 @@ async def test_what_did_not_help_is_kept_while_the_fault_lasts() -> None:
         sim.measure(latency, "api", "ccc")
         await sim.scheduler.settle()
         assert next(run for run in await sim.executions() if run.id == first.id).kept
+
+
+async def test_a_weight_goes_back_in_three_steps_and_all_the_way() -> None:
+    """A driver that gives back only what stands as it was set meets, after the first step, what the release set."""
+    async with simulation() as sim:
+        by_weight(sim)
+        sim.measure(CPU, "api-1", "ccc")
+        await sim.alert(CPU, "api-1")
+        await sim.go_on(CPU, "api-1", "ggg")
+        sim.clock.time += sim.parts.policy.release_after + 1
+        seen = [sim.driver.value["edge"]]
+        for _ in range(4):
+            sim.measure(CPU, "api-1", "ggg")
+            await sim.scheduler.settle()
+            seen.append(sim.driver.value["edge"])
+            sim.clock.time += sim.parts.policy.attempt_cooldown + 1
+        assert seen == [90, 60, 20, 0, 0]
+        (run,) = await sim.executions()
+        assert not run.kept
+
+
+async def test_a_person_undoes_what_is_given_back_in_part() -> None:
+    async with simulation() as sim:
+        by_weight(sim)
+        sim.measure(CPU, "api-1", "ccc")
+        await sim.alert(CPU, "api-1")
+        await sim.go_on(CPU, "api-1", "ggg")
+        sim.clock.time += sim.parts.policy.release_after + 1
+        sim.measure(CPU, "api-1", "ggg")
+        await sim.scheduler.settle()
+        assert sim.driver.value["edge"] == 60
+        (run,) = await sim.executions()
+        await hand.ask_undo(sim.parts, run.id, by="ann", reason="at once")
+        sim.clock.time += 2
+        await sim.scheduler.settle()
+        assert sim.driver.value["edge"] == 0
+
+
+async def test_what_came_later_on_a_target_goes_first() -> None:
+    async with simulation() as sim:
+        for value in (1, 2):
+            sim.measure(CPU, "api-1", "ccc")
+            await sim.alert(CPU, "api-1", started=sim.clock.now())
+            await sim.go_on(CPU, "api-1", "ggg")
+            await sim.alert(CPU, "api-1", status="resolved", started=sim.clock.now())
+            assert sim.driver.value["edge"] == value
+            sim.clock.time += sim.parts.policy.cooldown + sim.metric(CPU).window
+        sim.clock.time += sim.parts.policy.release_after
+        seen = [sim.driver.value["edge"]]
+        for _ in range(3):
+            sim.measure(CPU, "api-1", "ggg")
+            await sim.scheduler.settle()
+            seen.append(sim.driver.value["edge"])
+            sim.clock.time += sim.parts.policy.attempt_cooldown + 1
+        assert seen[:2] == [2, 1]
+        assert seen[-1] == 0
+
+
+def by_weight(sim: Simulation) -> None:
+    """The fake target takes 90 at once, and is given back in stages, as a balancer's weights are."""
+    sim.driver.desire = lambda *_: {"value": 90}  # type: ignore[method-assign]
+    sim.driver.release_steps = lambda verb, before, desired, observed: (  # type: ignore[method-assign]
+        tuple({"value": value} for value in stages(observed["value"], before["value"]))
+        if observed["value"] == desired["value"]
+        else ()
+    )
