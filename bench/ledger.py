@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from bench.figure import Figure
-from remediator.pipeline.life import POLL_OF_ALL
+from remediator.pipeline.stages.approval import POLL_OF_ALL
 
 SINGLE, MANY = 400, 6000
 """Posts by one client, and by all together."""
