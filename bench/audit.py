@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -43,14 +44,11 @@ def _figures(folder: Path) -> Iterator[Figure]:
     yield _anchoring(folder)
     for every, wanted in ((SPARSE, "≥ 100,000/s"), (DENSE, "≥ 100,000/s")):
         notes = _notes(rows, signer, every)
-        with LedgerFile(folder / "ledger.db") as ledger:
-            seconds = _best(
-                lambda ledger=ledger, notes=notes: verify(ledger.rows(), notes, (signer.public,), aside=WORTH_IT)
-            )  # type: ignore[misc]
+        seconds = _best(partial(_ledger, folder / "ledger.db", notes, (signer.public,)))
         yield Figure(f"entries verified, ledger file, a checkpoint per {every}", _rate(seconds), wanted)
         export = folder / "log.jsonl"
         export.write_bytes(b"".join(lines(rows, notes, (signer.public,))))
-        seconds = _best(lambda export=export: _export(export, (signer.public,)))  # type: ignore[misc]
+        seconds = _best(partial(_export, export, (signer.public,)))
         yield Figure(f"entries verified, export, a checkpoint per {every}", _rate(seconds), wanted)
     yield Figure("size of an entry (canonical JSON)", f"{statistics.mean(len(str(row[6])) for row in rows):.0f} bytes")
 
