@@ -67,6 +67,7 @@ LIVES: dict[str, str] = {
     "scrape-missed": "gggggsssssssgggggggggggggg",
     "gone-in-warning": "gggwwwwwwwxxxxxxxxxxxxxxgg",
     "foreign": "gggcccuuuuuugggwwwwwgggggg",
+    "foreign-and-lapsed": "gggcccvuuuuugggwwwwvuugggg",
     "restarted": "ggggccccgrggggggrggggggggg",
     "restarted-unseen": "gggggggRggggggggggRggggggg",
     "three-from-the-start": "wwwwgggggggggggggggggggggg",
@@ -91,8 +92,8 @@ LIVES: dict[str, str] = {
 }
 GONE = "gone"
 """The life that every metric lives, though it may not be certain what is read at its gap."""
-FOREIGN = "foreign"
-"""The life of one resource whose exporter does not say when it measured."""
+FOREIGN = ("foreign", "foreign-and-lapsed")
+"""The lives of resources whose exporter does not say when it measured."""
 TWO_EXPORTERS = "two-exporters"
 """The life of one resource that two exporters see, or see a half of each."""
 

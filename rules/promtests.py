@@ -304,7 +304,7 @@ def _lived(metric: MetricCatalogEntry, spans: Clock) -> Iterator[tuple[str, Play
                 played = player.play(life, values)
                 if name == TWO_EXPORTERS:
                     played = shared(metric, played)
-                if name == FOREIGN and isinstance(metric.derive, Gauge | GaugeRatio | Age):
+                if name in FOREIGN and isinstance(metric.derive, Gauge | GaugeRatio | Age):
                     played = unstamped(metric, spans, life, played)
                 yield f"{side}/{name}", played
         odd = places(metric, spans, values["g"], values["c"])

@@ -27,7 +27,19 @@ CAUGHT = 0.95
 BESIDE = ("_avg", "_min", "_max", "_p95")
 """Ends of the names of records that no alert rests on."""
 
-EXPLAINED: tuple[tuple[str, str, str], ...] = ()
+EXPLAINED = (
+    ("grace_value:sample", "guard '> -Inf < +Inf'", "no life has a counter that stands at no number or at infinity"),
+    (
+        "grace_source:present",
+        "guard '> -Inf < +Inf'",
+        "what says that the source lives is a count, and always a number",
+    ),
+    (
+        "grace_value:sample",
+        "unless on (resource) last_over_time(",
+        "no life has a counter that just one scrape ever saw",
+    ),
+)
 """Where survivors are, by the record and the line that was damaged, and why no life sees them."""
 
 
