@@ -1,8 +1,8 @@
 """What the rules cost a real Prometheus: every metric of 1,000 resources, beside the same alerts written naively.
 
-All intervals are half of the real ones, so that windows are full after two and a half minutes. An evaluation then reads
-as many samples as at full scale, for scrapes are twice as frequent too: its seconds are compared with the real interval.
-(At a tenth the groups get in each other's way, and their seconds are those of waiting.)
+All intervals are half of the real ones, so that windows are full after two and a half minutes. An evaluation then
+reads as many samples as at full scale, for scrapes are twice as frequent too: its seconds are compared with the real
+interval. (At a tenth the groups get in each other's way, and their seconds are those of waiting.)
 """
 
 from __future__ import annotations
