@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ class Plan:
     @property
     def urls(self) -> dict[str, str]:
         return {part: self.ports.url(part) for part in self.parts}
+
+    @property
+    def token(self) -> str:
+        """The first admin's token file, as seen from here."""
+        return os.path.relpath(self.data / "tokens" / "admin")
 
     @property
     def config(self) -> Path:

@@ -141,6 +141,7 @@ class _Stack:
             start.result()
             self._record()
             self._display.running(self._plan.urls)
+            self._display.line(f"sign in to the remediator's page with the token in {self._plan.token}")
             self._display.line(f"all green in {time.monotonic() - self._began:.1f} s")
             watch = asyncio.create_task(self._watch(http), name="watch")
             await asyncio.wait([watch, stop], return_when=asyncio.FIRST_COMPLETED)

@@ -160,7 +160,8 @@ async def _remind(parts: Parts, incident: Incident, metric: MetricCatalogEntry, 
         parts,
         f"{approval.id}:asked",
         f"{title(incident)}: {held.playbook_id} on {held.target} needs {approval.needed} approval(s) "
-        f"({', '.join(held.reasons)}). Approve with: grace approvals approve {approval.id} --reason …",
+        f"({', '.join(held.reasons)}). Approve with: grace approvals approve {approval.id} --reason … "
+        f"or at {parts.config.remediator_url.rstrip('/')}/approvals/{approval.id}",
         incident,
     )
     # A vote, an ended alert and the expiry wake it anyway; looking meanwhile must not cost more the more there wait.
