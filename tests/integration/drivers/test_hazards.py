@@ -320,7 +320,7 @@ class TestCommand:
         await self.run(rig, self.job(rig, code, output_limit=1000))
         log = (rig.folder / "reports" / "run_1-0.md.log").read_bytes()
         assert len(log) < 1100
-        assert log.endswith(b"printed more]\n")
+        assert log.endswith(b"there was more]\n")
 
     async def test_a_report_of_a_job_that_failed_does_not_count(self, begin: Any) -> None:
         rig = begin(CommandRig)

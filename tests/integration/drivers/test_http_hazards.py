@@ -167,7 +167,7 @@ class TestRun:
             await do(rig, report=self.desired(rig))
         rig.fault()
         await do(rig, report=self.desired(rig))
-        assert rig.effect() == (1, '{"finding": "fine"}')
+        assert rig.effect() == {"ran": 1, "report": '{"finding": "fine"}'}
 
     async def test_a_report_elsewhere_is_not_written(self, begin: Any) -> None:
         rig = begin(HttpRunRig)

@@ -130,14 +130,17 @@ class AnsibleRestartRig(AnsibleRig):
 class AnsibleRunRig(AnsibleRig):
     verb = Verb.RUN
     args: Mapping[str, Any] = {}
-    expected: Any = ("x", "# trust\nfine\n")
+    expected: Any = {"ran": "x", "report": "# trust\nfine\n"}  # noqa: RUF012
 
     def config(self) -> Mapping[str, Any]:
         return {**super().config(), "run": {"apply": "job.yml", "variables": {"depth": 3, "names": ["a b", "c"]}}}
 
     def effect(self) -> Any:
         ran, report = self.folder / "value.ran", self.folder / "reports" / "run_1-0.md"
-        return ran.read_text().strip() if ran.exists() else "", report.read_text() if report.exists() else ""
+        return {
+            "ran": ran.read_text().strip() if ran.exists() else None,
+            "report": report.read_text() if report.exists() else None,
+        }
 
     def hanging(self) -> Target:
         return self.target(run={"apply": "hang.yml"}).model_copy(update={"step_timeout": 6.0})
