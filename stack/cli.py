@@ -124,9 +124,7 @@ async def _status(config: GraceConfig) -> Status:
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Data folder; else .grace.")
 @click.option("--config", type=click.Path(path_type=Path), help="grace.yml; else $GRACE_CONFIG, else ./grace.yml.")
 @click.option("--no-test-alert", is_flag=True, help="Do not send an alert to see whether it arrives.")
-@click.option(
-    "--verbose", "-v", is_flag=True, help="Also list what is right, and what each target allows."
-)
+@click.option("--verbose", "-v", is_flag=True, help="Also list what is right, and what each target allows.")
 @json_option
 def doctor(data: Path | None, config: Path | None, no_test_alert: bool, verbose: bool, as_json: bool) -> None:
     """Say what is missing or misconfigured, and how to mend it; nothing where all is right.
