@@ -7,7 +7,7 @@ from typing import Any
 
 from catalog.model import MetricCatalogEntry, PlaybookDefinition, Response
 from remediator.governance.verdict import Decision
-from remediator.ledger import approvals, incidents, runs, snapshots
+from remediator.ledger import approvals, incidents, runs, snapshots, told
 from remediator.ledger.engine import Tx
 from remediator.model import Approval, Incident, IncidentState, Outcome, Run, RunState
 from remediator.pipeline import people
@@ -80,9 +80,11 @@ def _told(tx: Tx, incident: Incident, body: Mapping[str, Any]) -> None:
     tx.record("people_told", dict(body), incident_id=incident.id)
 
 
-async def tell_once(parts: Parts, incident: Incident, message: str) -> None:
-    """Tell people, once for this incident in the state it is in."""
-    await people.tell(parts, f"{incident.id}:{incident.state.value}:{incident.changed_at:.3f}", message, incident)
+async def tell_once(parts: Parts, incident: Incident, message: str) -> bool:
+    """Tell people, once for this incident in the state it is in; do they know now?"""
+    occasion = f"{incident.id}:{incident.state.value}:{incident.changed_at:.3f}"
+    await people.tell(parts, occasion, message, incident)
+    return await parts.ledger.read(lambda connection: told.holds(connection, occasion))
 
 
 def title(incident: Incident) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from catalog.model import MetricCatalogEntry
 from remediator.ledger import incidents, runs
 from remediator.model import Incident, IncidentState, Outcome, RunState
 from remediator.pipeline.look import look, verify_time
 from remediator.pipeline.parts import Parts
 from remediator.pipeline.stages.moves import (
+    SLOWEST_POLL,
     close,
     escalate,
     move,
@@ -81,7 +84,8 @@ async def cooling(parts: Parts, incident: Incident, metric: MetricCatalogEntry) 
 
 async def contained(parts: Parts, incident: Incident, metric: MetricCatalogEntry) -> None:
     """Held where it is until a person releases it; a safety measure nobody confirmed in time calls people."""
-    await tell_once(parts, incident, f"{title(incident)} is contained: {incident.reason}")
+    known = await tell_once(parts, incident, f"{title(incident)} is contained: {incident.reason}")
+    wake_in = None if known else SLOWEST_POLL
     past = await parts.ledger.read(lambda connection: runs.of_incident(connection, incident.id))
     run = next((each for each in reversed(past) if each.state is RunState.CONTAINED), None)
     playbook = parts.catalog.playbooks.get(run.playbook_id) if run else None
@@ -90,9 +94,8 @@ async def contained(parts: Parts, incident: Incident, metric: MetricCatalogEntry
         if parts.clock.now() >= confirm_by:
             await escalate(parts, incident, f"{playbook.id} was not confirmed by a person in time; it stays")
             return
-        await move(parts, incident, IncidentState.CONTAINED, incident.reason, wake_in=confirm_by - parts.clock.now())
-        return
-    await move(parts, incident, IncidentState.CONTAINED, incident.reason, wake_in=None)
+        wake_in = min(confirm_by - parts.clock.now(), wake_in or math.inf)
+    await move(parts, incident, IncidentState.CONTAINED, incident.reason, wake_in=wake_in)
 
 
 async def escalated(parts: Parts, incident: Incident, metric: MetricCatalogEntry) -> None:

@@ -114,3 +114,21 @@ async def test_an_undo_that_fails_holds_the_target_and_calls_people(tmp_path: Pa
         await sim.scheduler.settle()
         (run,) = await sim.executions()
         assert (run.state, sim.driver.value["edge"]) == (RunState.ROLLED_BACK, 0)
+
+
+async def test_people_who_could_not_be_reached_are_told_once_they_can(tmp_path: Path) -> None:
+    async with simulation(policy=Policy(ceiling="tier_3"), folder=tmp_path) as sim:  # type: ignore[arg-type]
+        sim.measure(VERIFIED, "ingestion", "ccc")
+        await sim.alert(VERIFIED, "ingestion")
+        log = tmp_path / "notifications.log"
+        log.unlink(missing_ok=True)
+        log.mkdir()
+        await sim.vote()
+        assert (await sim.incident()).state is IncidentState.CONTAINED
+        log.rmdir()
+        for _ in range(3):
+            sim.clock.time += 31
+            await sim.scheduler.settle()
+        told = [line for line in log.read_text().splitlines() if "is contained" in line]
+        assert len(told) == 1
+        assert (await sim.incident()).wake_at is None, "nothing is left to be done"
