@@ -324,15 +324,15 @@ def troubled(
     Not counted: states that are `quiet`, alerts that have ended, and incidents not judged yet or with the reason
     `unproven`. Asked at every decision, so that the database does the counting.
     """
-    targets, others = _troubled(frozenset(state.value for state in quiet), unproven)
+    found = list(connection.execute(_troubled(frozenset(state.value for state in quiet), unproven)))
     return (
-        {row[0] for row in connection.execute(targets)},
-        {(row[0], row[1]) for row in connection.execute(others)},
+        {row.target for row in found if row.target is not None},
+        {(row.metric_id, row.resource) for row in found if row.target is None},
     )
 
 
 @cache
-def _troubled(quiet: frozenset[str], unproven: str) -> tuple[sa.Select[Any], sa.Select[Any]]:
+def _troubled(quiet: frozenset[str], unproven: str) -> sa.Select[Any]:
     counted = (
         incidents.c.closed_at.is_(None),
         incidents.c.state.not_in(sorted(quiet)),
@@ -340,9 +340,14 @@ def _troubled(quiet: frozenset[str], unproven: str) -> tuple[sa.Select[Any], sa.
         sa.cast(incidents.c.reasons, sa.Text).not_like(f'%"{unproven}"%'),
         sa.cast(incidents.c.firing, sa.Text) != "{}",
     )
-    targets = sa.select(incidents.c.target).where(*counted, incidents.c.target.is_not(None)).distinct()
-    others = sa.select(incidents.c.metric_id, incidents.c.resource).where(*counted, incidents.c.target.is_(None))
-    return targets, others.distinct()
+    # Of those with a target, only that: ten thousand incidents on one target are one row, found in one pass.
+    alone = incidents.c.target.is_(None)
+    columns = (
+        incidents.c.target,
+        sa.case((alone, incidents.c.metric_id)).label("metric_id"),
+        sa.case((alone, incidents.c.resource)).label("resource"),
+    )
+    return sa.select(*columns).where(*counted).distinct()
 
 
 def heals_since(connection: Connection, metric_id: str, resource: str, since: float) -> int:
