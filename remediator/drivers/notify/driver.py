@@ -53,12 +53,12 @@ class NotifyDriver:
 
     def _told(self, channels: Mapping[str, Channel], key: str) -> list[str]:
         """The names of those that were told already."""
-        own = ["log"] if self._log.holds(key) else []
+        own = ["log"] if _holds(self._log, key) else []
         return own + [name for name, channel in channels.items() if self._was_told(channel, key)]
 
     def _was_told(self, channel: Channel, key: str) -> bool:
-        return (channel.file is None or Book(channel.file).holds(key)) and (
-            channel.url_file is None or self._sent.holds(_sent_key(channel.name, key))
+        return (channel.file is None or _holds(Book(channel.file), key)) and (
+            channel.url_file is None or _holds(self._sent, _sent_key(channel.name, key))
         )
 
     def desire(
@@ -145,6 +145,14 @@ class NotifyDriver:
 
 def _channels(target: Target) -> dict[str, Channel]:
     return {each.name: each for each in NotifyConfig.model_validate(target.config).channels}
+
+
+def _holds(book: Book, key: str) -> bool:
+    """Whether it is written there. A file that cannot be read keeps nobody else from being told: `do` says why."""
+    try:
+        return book.holds(key)
+    except OSError:
+        return False
 
 
 def _sent_key(name: str, key: str) -> str:

@@ -255,3 +255,18 @@ async def test_by_mail(driver: Driver, tmp_path: Path) -> None:
     assert [line for line in lines if line.lower().startswith("rcpt to")] == ["rcpt TO:<oncall@example.org>"]
     assert not any(line.lower().startswith("bcc:") for line in lines)
     assert "<b>" not in text
+
+
+async def test_a_channel_that_cannot_be_read_keeps_nobody_else_from_being_told(
+    driver: Driver, receiver: Receiver, tmp_path: Path
+) -> None:
+    (tmp_path / "broken").mkdir()
+    channels = [
+        {"name": "broken", "file": str(tmp_path / "broken")},
+        target(tmp_path, f"json://127.0.0.1:{receiver.port}/{SECRET}").config["channels"][0],
+    ]
+    both = Target(name="governance", driver="notify", config={"channels": channels})
+    for _ in range(2):
+        with pytest.raises(Transient, match="channel broken cannot be written"):
+            await tell(driver, both)
+    assert len(receiver.got) == 1, "told once, and not again while the other one is tried"
