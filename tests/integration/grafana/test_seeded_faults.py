@@ -73,7 +73,7 @@ def rate_on_gauge(dashboard: Dashboard) -> None:
 
 
 def increase_on_gauge_in_a_subquery(dashboard: Dashboard) -> None:
-    target(dashboard)["expr"] = "max_over_time(increase(shop_queue_depth[1m])[5m:15s])"
+    target(dashboard)["expr"] = "max_over_time(increase(shop_queue_depth[1m])[5m:1s])"
 
 
 def delta_on_counter(dashboard: Dashboard) -> None:
