@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import wraps
 from urllib.parse import quote
 
 from aiohttp import web
 
-from remediator.api.services import Services
 from remediator.auth.requests import open_to_all
-from remediator.auth.throttle import Throttle
 from remediator.auth.tokens import Role
 from remediator.errors import GraceError, Refused, Transient
 from remediator.ledger import approvals
 from remediator.ledger.engine import LedgerUnavailable
+from remediator.page.keys import PAGE, VISITOR
 from remediator.page.render import respond
-from remediator.page.session import COOKIE, Sessions, Visitor
+from remediator.page.session import COOKIE, Visitor
 
 LONGEST_REASON = 2000
 _STATUS = {"unknown": 404, "unknown_target": 404, "role": 403}
 
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What pages work with."""
-
-    services: Services
-    sessions: Sessions
-    throttle: Throttle
-    verify: Callable[[], Awaitable[list[str]]]
-    """Verify the whole audit log: what is wrong with it, nothing where it is whole."""
-
-
-PAGE = web.AppKey("page", Page)
-VISITOR = web.RequestKey("visitor", Visitor)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -12,7 +12,8 @@ from remediator.auth.requests import open_to_all
 from remediator.auth.tokens import Role, digest_of, looks_like_token
 from remediator.errors import Refused, Transient
 from remediator.ledger import approvals, incidents, runs
-from remediator.page.access import PAGE, VISITOR, form, reason_of
+from remediator.page.access import form, reason_of
+from remediator.page.keys import PAGE, VISITOR
 from remediator.page.pages import audit_page
 from remediator.page.render import respond
 from remediator.page.session import COOKIE, LIFETIME

@@ -15,7 +15,8 @@ from remediator.bands import MetricNow, queries, rows
 from remediator.errors import GraceError, Refused
 from remediator.ledger import approvals, incidents, runs
 from remediator.model import IncidentState
-from remediator.page.access import PAGE, frame, shown_to
+from remediator.page.access import frame, shown_to
+from remediator.page.keys import PAGE
 from remediator.page.render import respond
 
 A_PAGE = 50
