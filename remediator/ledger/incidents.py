@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from catalog.model import Band
 from remediator.errors import GraceError
 from remediator.ledger.engine import Tx
-from remediator.ledger.schema import incidents, runs
+from remediator.ledger.schema import HEALED, incidents, runs
 from remediator.model import INCIDENT_MOVES, Incident, IncidentState, Outcome, RunState, new_id
 
 
@@ -362,7 +362,7 @@ _HEALS_SINCE = (
     .where(
         incidents.c.metric_id == sa.bindparam("metric_id_"),
         incidents.c.resource == sa.bindparam("resource_"),
-        incidents.c.outcome == Outcome.HEALED.value,
+        HEALED,
         incidents.c.closed_at >= sa.bindparam("since_"),
     )
 )

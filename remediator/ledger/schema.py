@@ -90,6 +90,8 @@ incidents = sa.Table(
 _open = incidents.c.closed_at.is_(None)
 _partial("incidents_open", incidents.c.metric_id, incidents.c.resource, unique=True, where=_open)
 _partial("incidents_wake", incidents.c.wake_at, where=_open)
+HEALED = incidents.c.outcome == sa.literal_column("'healed'")
+_partial("incidents_healed", incidents.c.metric_id, incidents.c.resource, incidents.c.closed_at, where=HEALED)
 
 runs = sa.Table(
     "runs",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 from catalog.model import Band
+from remediator.clock import SystemClock
 from remediator.ledger import alerts, incidents, leases, runs, schema, work
 from remediator.ledger.engine import Ledger, Tx
 from remediator.ledger.incidents import LeaseLost
@@ -142,3 +145,24 @@ async def test_a_run_that_no_incident_drives_is_claimed_too(ledger: Ledger) -> N
         await Fenced(ledger, first).write(note("late"))
     with pytest.raises(LeaseLost):
         await ledger.write(lambda tx: runs.renew(tx, first, 60))
+
+
+async def test_heals_of_one_metric_and_resource_are_counted_since_then(ledger: Ledger) -> None:
+    def store(tx: Tx) -> None:
+        for outcome, closed_at in (("healed", 50.0), ("healed", 150.0), ("healed", 250.0), ("self_resolved", 250.0)):
+            opened(tx, "a", None, state="closed", outcome=outcome, closed_at=closed_at)
+        opened(tx, "b", None, state="closed", outcome="healed", closed_at=250.0)
+
+    await ledger.write(store)
+    assert await ledger.read(lambda c: incidents.heals_since(c, "m", "a", 100.0)) == 2
+
+
+async def test_counting_heals_does_not_read_every_incident(tmp_path: Path) -> None:
+    ledger = await Ledger.open(tmp_path / "ledger.db", SystemClock())
+    try:
+        asked = incidents._HEALS_SINCE.params(metric_id_="m", resource_="a", since_=0.0)
+        text = asked.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+        plan = await ledger.read(lambda c: [row[3] for row in c.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")])
+        assert any("incidents_healed" in line for line in plan), plan
+    finally:
+        await ledger.close()
