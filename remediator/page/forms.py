@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
 from catalog.model import Tier
 from remediator.api import actions, views
+from remediator.api.services import Services
 from remediator.auth.requests import open_to_all
-from remediator.auth.tokens import Role, digest_of, looks_like_token
+from remediator.auth.tokens import Identity, Role, digest_of, looks_like_token
 from remediator.errors import Refused, Transient
 from remediator.ledger import approvals, incidents, runs
 from remediator.page.access import form, reason_of
@@ -84,19 +86,21 @@ async def _vote(request: web.Request, word: actions.Vote) -> web.Response:
 
 @form(Role.OPERATOR)
 async def acknowledge(request: web.Request) -> web.Response:
-    name = request.match_info["id"]
-    await actions.acknowledge(
-        request.app[PAGE].services, request[VISITOR].identity, await _incident(request, name), await reason_of(request)
-    )
-    return _to(f"/incidents/{quote(name, safe='')}")
+    return await _on_incident(request, actions.acknowledge)
 
 
 @form(Role.OPERATOR)
 async def close(request: web.Request) -> web.Response:
-    name = request.match_info["id"]
-    await actions.close(
-        request.app[PAGE].services, request[VISITOR].identity, await _incident(request, name), await reason_of(request)
-    )
+    return await _on_incident(request, actions.close)
+
+
+async def _on_incident(
+    request: web.Request, act: Callable[[Services, Identity, str, str], Awaitable[None]]
+) -> web.Response:
+    services, name = request.app[PAGE].services, request.match_info["id"]
+    if await services.parts.ledger.read(lambda connection: incidents.get(connection, name)) is None:
+        raise Refused(f"there is no incident {name}", reason="unknown")
+    await act(services, request[VISITOR].identity, name, await reason_of(request))
     return _to(f"/incidents/{quote(name, safe='')}")
 
 
@@ -174,14 +178,6 @@ async def unhold(request: web.Request) -> web.Response:
 @form(Role.VIEWER)
 async def verify(request: web.Request) -> web.Response:
     return await audit_page(request, verified=await request.app[PAGE].verify())
-
-
-async def _incident(request: web.Request, name: str) -> str:
-    """The id, where there is such an incident. Raises Refused where there is none."""
-    ledger = request.app[PAGE].services.parts.ledger
-    if await ledger.read(lambda connection: incidents.get(connection, name)) is None:
-        raise Refused(f"there is no incident {name}", reason="unknown")
-    return name
 
 
 async def _incident_of_run(request: web.Request, name: str) -> str:

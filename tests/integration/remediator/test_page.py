@@ -192,7 +192,7 @@ def test_a_plan_is_approved_by_who_may_and_only_as_it_was_shown(world: World) ->
     service.stop()
 
 
-def test_an_incident_is_told_released_and_closed(world: World) -> None:
+def test_an_incident_is_told(world: World) -> None:
     service, balancer, _ = world
     service.start()
     service.call("POST", "/api/v1/alerts", payload("infra.cpu_utilization", "api-1"), token="alertmanager")
@@ -211,6 +211,33 @@ def test_an_incident_is_told_released_and_closed(world: World) -> None:
     cancelled = browser.post(f"/runs/{run['id']}/cancel", {"csrf": "x", "reason": "y"})
     assert cancelled.status == 403
     assert balancer.effect() == {"api-1": 20, "api-2": 100}
+    service.stop()
+
+
+def test_a_person_takes_an_incident_and_ends_it(world: World) -> None:
+    service, balancer, _ = world
+    service.start()
+    assert service.call("PUT", "/api/v1/governance", {"supervised": True, "reason": "release day"})[0] == 200
+    service.call("POST", "/api/v1/alerts", payload("infra.cpu_utilization", "api-1"), token="alertmanager")
+    service.until(lambda: service.items("/api/v1/approvals?state=pending"))
+    (incident,) = service.items("/api/v1/incidents")
+    place = f"/incidents/{incident['id']}"
+    operator = signed_in(service, token_of(service, "olga", "operator"))
+    page = operator.get(place)
+    assert "A plan waits for you" in page.text
+    assert signed_in(service, token_of(service, "vera", "viewer")).post(f"{place}/close", {"csrf": "x"}).status == 403
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+
+    assert operator.post(f"{place}/ack", hidden | {"reason": "mine"}).headers["Location"] == place
+    (taken,) = service.items("/api/v1/incidents")
+    assert (taken["state"], taken["reason"]) == ("escalated", "acknowledged by olga")
+    assert operator.submit(page, f"{place}/close", reason="a known deployment").status == 303
+    (ended,) = service.items("/api/v1/incidents")
+    assert (ended["state"], ended["reason"]) == ("closed", "closed by olga: a known deployment")
+    assert operator.post(f"{place}/close", hidden | {"reason": "again"}).status == 409
+    assert operator.post("/incidents/inc_nope/close", hidden | {"reason": "x"}).status == 404
+    assert operator.post("/runs/run_nope/undo", hidden | {"reason": "x"}).status == 404
+    assert balancer.effect() == {"api-1": 100, "api-2": 100}
     service.stop()
 
 
