@@ -24,6 +24,8 @@ from remediator.errors import Permanent, Refused, Transient
 
 _PATIENCE = 5.0
 _LEEWAY = 2.0
+_TARGETS = 4096
+"""Targets whose settings are remembered."""
 
 T = TypeVar("T")
 
@@ -52,13 +54,14 @@ class SqlDriver:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._read_already: dict[int, tuple[Mapping[str, Any], SqlConfig]] = {}
 
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
-        setting = _setting(target, verb)
+        setting = self._setting(target, verb)
         return {"value": await self._read(target, setting)}
 
     async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
-        setting = _setting(target, verb)
+        setting = self._setting(target, verb)
         database, patience = self._database(target)
         await _in_thread(database, patience, lambda: database.rehearse(setting.write))
         return Permission(True)
@@ -66,7 +69,7 @@ class SqlDriver:
     def desire(
         self, target: Target, verb: Verb, args: Mapping[str, Any], observed: State, context: StepContext
     ) -> State:
-        setting, now = _setting(target, verb), observed["value"]
+        setting, now = self._setting(target, verb), observed["value"]
         if isinstance(setting, Throttle):
             return {"value": _throttled(target.name, setting, args, now)}
         goal = setting.running if verb is Verb.RESUME else setting.paused
@@ -77,7 +80,7 @@ class SqlDriver:
         return {"value": goal}
 
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
-        setting, value = _setting(target, verb), desired["value"]
+        setting, value = self._setting(target, verb), desired["value"]
         if _same(await self._read(target, setting), value):
             return
         database, patience = self._database(target)
@@ -113,9 +116,28 @@ class SqlDriver:
         return value
 
     def _database(self, target: Target) -> tuple[Database, float]:
-        config = SqlConfig.model_validate(target.config)
+        config = self._config(target)
         patience = min(_PATIENCE, target.step_timeout / 3)
         return Database(config.url, config.password_file, patience), patience
+
+    def _config(self, target: Target) -> SqlConfig:
+        """The target's settings; read once for as long as the inventory holds them."""
+        known = self._read_already.get(id(target.config))
+        if known is not None and known[0] is target.config:
+            return known[1]
+        if len(self._read_already) >= _TARGETS:
+            self._read_already.clear()
+        config = SqlConfig.model_validate(target.config)
+        self._read_already[id(target.config)] = (target.config, config)
+        return config
+
+    def _setting(self, target: Target, verb: Verb) -> Throttle | Pause:
+        settings = self._config(target).settings
+        setting = settings.throttle if verb is Verb.THROTTLE else settings.pause
+        if setting is None:
+            why = f"{target.name} has no setting to {verb}: name it in the inventory"
+            raise Refused(why, reason="missing_capability")
+        return setting
 
 
 async def _in_thread(database: Database, patience: float, work: Callable[[], T]) -> T:
@@ -127,14 +149,6 @@ async def _in_thread(database: Database, patience: float, work: Callable[[], T])
         raise Transient(f"the database did not answer in {patience + _LEEWAY:g} s") from error
     finally:
         database.cut()
-
-
-def _setting(target: Target, verb: Verb) -> Throttle | Pause:
-    settings = SqlConfig.model_validate(target.config).settings
-    setting = settings.throttle if verb is Verb.THROTTLE else settings.pause
-    if setting is None:
-        raise Refused(f"{target.name} has no setting to {verb}: name it in the inventory", reason="missing_capability")
-    return setting
 
 
 def _throttled(name: str, setting: Throttle, args: Mapping[str, Any], now: Value) -> Value:
