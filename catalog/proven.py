@@ -27,6 +27,7 @@ PROVEN: Mapping[str, Sequence[str]] = {
 }
 
 _WORKLOAD = "tests/prove/playbooks/test_end_to_end.py::test_"
+_BALANCE = "tests/prove/playbooks/test_balance.py::test_"
 _GOVERNANCE = "tests/prove/playbooks/test_governance.py::test_"
 
 FROM_AN_ALERT: Mapping[str, str] = {
@@ -42,8 +43,8 @@ FROM_AN_ALERT: Mapping[str, str] = {
     "downgrade-autonomy-tier": f"{_GOVERNANCE}downgrade_autonomy_tier_asks_one_person_more_until_it_is_released",
     "run-postmortem": f"{_GOVERNANCE}run_postmortem_writes_the_incident_down",
     "lock-planner-supervised": f"{_GOVERNANCE}lock_planner_supervised_leaves_every_change_to_people",
-    "shift-load": f"{_WORKLOAD}shift_load_lowers_the_hot_shards_weight_and_raises_it_again_step_by_step",
-    "scale-nodes": f"{_WORKLOAD}what_shift_load_did_not_help_is_undone_and_scale_nodes_adds_a_shard",
+    "shift-load": f"{_BALANCE}shift_load_lowers_the_hot_shards_weight_and_raises_it_again_step_by_step",
+    "scale-nodes": f"{_BALANCE}what_shift_load_did_not_help_is_undone_and_scale_nodes_adds_a_shard",
     "cleanup-disk": f"{_WORKLOAD}cleanup_disk_deletes_what_has_expired_and_nothing_else",
 }
 """Playbook → the test that injects a fault and waits for the alert, the effect and the way back."""

@@ -53,6 +53,10 @@ _HEALED_HERE_OR_BESIDE = frozenset({End.HEALED, End.CLOSED})
 _CONTAINED = frozenset({End.CONTAINED})
 _ESCALATED = frozenset({End.ESCALATED})
 
+_AS_GOVERNED = frozenset({End.HEALED, End.CONTAINED, End.CLOSED, End.HELD, End.ESCALATED})
+"""What five at once come to is governance's to say: healed by a run of their own or of a neighbour on their target,
+contained, held, or handed to people where the catalog has nothing left. Never two runs at once on a target."""
+
 _ROWS = (
     Drill(
         name="cpu",
@@ -157,7 +161,7 @@ _ROWS = (
             ("learning.sources_verified", "ingestion"),
             ("infra.disk_usage", "demo-volume"),
         ),
-        ends=frozenset({End.HEALED, End.CONTAINED, End.HELD}),
+        ends=_AS_GOVERNED,
         faults=("cpu", "errors", "queue-flood", "bad-sources", "disk-fill"),
         watched=(WEIGHT, SHARD_PIDS, POOL_WORKERS, WAITING, PAUSED, EXPIRED),
         targets=("api", "edge", "workers", "standby", "ingestion", "demo-volume"),

@@ -1,14 +1,13 @@
 """Every playbook that changes the workload, from a real fault to its effect, and until it is given back.
 
 The faults are in the workload's own processes; Prometheus measures them, its rules fire, Alertmanager posts. Effects
-are read from the platforms themselves: HAProxy's runtime API, /proc, circus, the rows of SQLite, files. Those of the
-governance playbooks are in test_governance.py.
+are read from the platforms themselves: /proc, circus, the rows of SQLite, files. Those that HAProxy shows are in
+test_balance.py, those of the governance playbooks in test_governance.py.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,6 @@ import pytest
 from tests.prove.playbooks.stage import Stage
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
-
-
-@pytest.fixture
-def demo(workload: Stage) -> Iterator[Stage]:
-    """The demo, calm; afterwards everything is again as it was before."""
-    before = workload.state()
-    yield workload
-    workload.calm()
-    assert workload.state() == before
 
 
 def test_cleanup_disk_deletes_what_has_expired_and_nothing_else(demo: Stage) -> None:
@@ -124,34 +114,6 @@ def test_stop_ingestion_cycle_follows_run_trust_analysis_until_a_person_releases
     demo.give_back("release", run)
     demo.until("ingestion goes on", lambda: demo.outside.sessions() > sessions)
     assert demo.outside.setting("paused") == 0
-
-
-def test_shift_load_lowers_the_hot_shards_weight_and_raises_it_again_step_by_step(demo: Stage) -> None:
-    assert demo.weights() == (100, 100)
-    demo.inject("cpu")
-    demo.until("a fifth of the weight", lambda: demo.weights() == (20, 100))
-    demo.run_of("shift-load", "healed")
-    demo.clear()
-    way = demo.ways(demo.weights, (100, 100))
-    assert way == sorted(way)
-    assert len(way) > 2, "in steps"
-
-
-def test_what_shift_load_did_not_help_is_undone_and_scale_nodes_adds_a_shard(demo: Stage) -> None:
-    """A fifth of the requests needs too much CPU as well: the weight goes back, then a node is added, and kept."""
-    demo.inject("cpu", cpu_seconds="0.16")
-    demo.until("a fifth of the weight", lambda: demo.weights() == (20, 100))
-    demo.run_of("shift-load", "rolled_back")
-    assert demo.weights() == (100, 100)
-    assert demo.server("api-3") != "UP"
-    demo.approve("scale-nodes")
-    demo.until("HAProxy sends requests to a third shard", lambda: demo.server("api-3") == "UP")
-    assert len(demo.pids("nodes")) == 1
-    run = demo.run_of("scale-nodes", "ineffective", "healed")
-    assert demo.server("api-3") == "UP", "kept, whether it helped or not"
-    demo.clear()
-    demo.until("the node is given back", lambda: not demo.pids("nodes") and demo.server("api-3") != "UP", 240.0)
-    assert not demo.loop.get(f"/api/v1/runs/{run['id']}")["kept"]
 
 
 def _volume(demo: Stage) -> Path:
