@@ -11,7 +11,7 @@ from catalog.model import IfIneffective, PlaybookDefinition, VerifiedBy
 from remediator.drivers import builtin_driver
 from remediator.errors import GraceError, Refused
 from remediator.governance.facts import Evidence, Purpose
-from remediator.governance.verdict import Decision, Verdict
+from remediator.governance.verdict import Decision, Reason, Verdict
 from remediator.ledger import approvals, incidents, runs
 from remediator.ledger.engine import Tx
 from remediator.ledger.runs import TargetBusy
@@ -27,6 +27,8 @@ from remediator.pipeline.waiting import not_begun, other_verdict
 log = structlog.get_logger(__name__)
 
 GIVEN_BACK = "given back by a person"
+PEOPLES = frozenset({Reason.TIER_NEEDS_APPROVAL, Reason.TIER_ABOVE_CEILING, Reason.SUPERVISED})
+"""What holds a release for as long as people say nothing: it does not pass by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,7 +494,15 @@ async def release_step(parts: Parts, run: Run) -> None:
 
     decision = await parts.ledger.write(decide)
     if decision.verdict is not Verdict.ALLOW:
-        raise Refused(", ".join(reason.value for reason in decision.reasons), reason="held")
+        held = ", ".join(reason.value for reason in decision.reasons)
+        if PEOPLES.intersection(decision.reasons):
+            word = f"grace runs release {run.id} --reason …"
+            await people.tell(
+                parts,
+                f"{run.id}:release",
+                f"{run.playbook_id} on {run.target} is needed no more; only a person may give it back ({held}): {word}",
+            )
+        raise Refused(held, reason="held")
     index = run.released_steps
     failed = await act.perform(parts, run, "release", index, step, context.resource, None)
     if failed is not None:

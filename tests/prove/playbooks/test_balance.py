@@ -24,7 +24,10 @@ def test_shift_load_lowers_the_hot_shards_weight_and_raises_it_again_step_by_ste
 
 
 def test_what_shift_load_did_not_help_is_undone_and_scale_nodes_adds_a_shard(demo: Stage) -> None:
-    """A fifth of the requests needs too much CPU as well: the weight goes back, then a node is added, and kept."""
+    """A fifth of the requests needs too much CPU as well: the weight goes back, then a node is added, and kept.
+
+    What only people may begin, only people give back: they are told when it is needed no more.
+    """
     demo.inject("cpu", cpu_seconds="0.16")
     demo.until("a fifth of the weight", lambda: demo.weights() == (20, 100))
     demo.run_of("shift-load", "rolled_back")
@@ -36,5 +39,11 @@ def test_what_shift_load_did_not_help_is_undone_and_scale_nodes_adds_a_shard(dem
     run = demo.run_of("scale-nodes", "ineffective", "healed")
     assert demo.server("api-3") == "UP", "kept, whether it helped or not"
     demo.clear()
-    demo.until("the node is given back", lambda: not demo.pids("nodes") and demo.server("api-3") != "UP", 240.0)
+    told = demo.loop.data / "notifications.log"
+    demo.until(
+        "a person is asked to give it back", lambda: f"grace runs release {run['id']}" in told.read_text(), 120.0
+    )
+    assert demo.server("api-3") == "UP", "tier_3 is a person's to say, there and back"
+    demo.give_back("release", run)
+    demo.until("the node is given back", lambda: not demo.pids("nodes") and demo.server("api-3") != "UP")
     assert not demo.loop.get(f"/api/v1/runs/{run['id']}")["kept"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from remediator.drivers.scaling import stages
+from remediator.ledger import settings
 from remediator.model import RunState
 from remediator.pipeline import hand
 from tests.unit.remediator.simulation import Simulation, simulation
@@ -54,6 +57,24 @@ async def test_it_is_given_back_as_soon_as_the_metric_was_good_for_long_enough()
         assert sim.driver.value["edge"] == 1
         sim.clock.time += sim.parts.policy.release_after + 1
         sim.measure(CPU, "api-1", "gggg")
+        await sim.scheduler.settle()
+        assert sim.driver.value["edge"] == 0
+
+
+async def test_where_only_a_person_may_give_it_back_people_are_told_once(tmp_path: Path) -> None:
+    async with simulation(folder=tmp_path) as sim:
+        await healed(sim)
+        await sim.parts.ledger.write(lambda tx: settings.put(tx, {"ceiling": "tier_1"}, by="ann", reason="tonight"))
+        for _ in range(3):
+            sim.clock.time += sim.parts.policy.release_after + 1
+            sim.measure(CPU, "api-1", "gggg")
+            await sim.scheduler.settle()
+        assert sim.driver.value["edge"] == 1
+        (run,) = await sim.executions()
+        lines = (tmp_path / "notifications.log").read_text().splitlines()
+        assert len([line for line in lines if f"grace runs release {run.id}" in line]) == 1
+        await hand.ask_undo(sim.parts, run.id, by="ann", reason="enough", release=True)
+        sim.clock.time += 5
         await sim.scheduler.settle()
         assert sim.driver.value["edge"] == 0
 
