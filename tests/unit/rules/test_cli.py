@@ -72,6 +72,7 @@ def test_wrong_input_is_one_clear_fault_and_writes_nothing(tmp_path: Path, words
 def test_check_says_how_to_get_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("GRACE_TOOLS", raising=False)
+    monkeypatch.chdir(tmp_path)  # where nothing was unpacked
     grace("build", "--out", tmp_path)
     told = grace("check", tmp_path)
     assert told.exit_code == 2
