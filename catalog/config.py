@@ -121,3 +121,13 @@ class GraceConfig(Frozen):
     """For tests and drills: every interval shorter."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     """Largest alert payload that is taken, in bytes."""
+
+    @property
+    def audit_key(self) -> Path:
+        """What signs the audit log's checkpoints."""
+        return self.audit.key_file or self.data_dir / "audit.key"
+
+    @property
+    def session_secret(self) -> Path:
+        """What signs the sessions of the page."""
+        return self.auth.session_secret_file or self.data_dir / "session.key"

@@ -121,7 +121,7 @@ async def running(
     ledger = await Ledger.open(ledger_place(config), clock)
     try:
         checkpointer = Checkpointer(
-            config.audit.key_file or config.data_dir / "audit.key",
+            config.audit_key,
             config.audit.checkpoints_file or config.data_dir / "checkpoints.log",
         )
         async with aiohttp.ClientSession() as session:
@@ -383,7 +383,7 @@ async def _check_audit(parts: Parts, metrics: Metrics) -> None:
 
 async def _audit_faults(parts: Parts) -> list[str]:
     """What is wrong with the audit log, as it stands in the ledger; nothing where it is whole."""
-    key = parts.config.audit.key_file or parts.config.data_dir / "audit.key"
+    key = parts.config.audit_key
     loop, place = asyncio.get_running_loop(), ledger_place(parts.config)
 
     def check() -> list[str]:

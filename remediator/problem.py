@@ -7,6 +7,10 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from remediator.errors import Refused
+
+_STATUS = {"unknown": 404, "unknown_target": 404, "role": 403}
+
 
 def problem(
     status: int, title: str, detail: str = "", *, type_: str = "about:blank", headers: Mapping[str, str] | None = None
@@ -21,3 +25,8 @@ def problem(
         content_type="application/problem+json",
         headers=headers,
     )
+
+
+def status_of(refusal: Refused) -> int:
+    """The HTTP status of a refusal: 404 and 403 for some reasons, 409 for every other."""
+    return _STATUS.get(refusal.reason, 409)

@@ -24,7 +24,7 @@ from remediator.ledger import alerts, approvals, incidents, runs, snapshots
 from remediator.ledger.engine import LedgerUnavailable, Tx
 from remediator.pipeline import act, hand
 from remediator.pipeline.parts import Parts
-from remediator.problem import problem
+from remediator.problem import problem, status_of
 from remediator.webhook.payload import Alert, Payload, PayloadError, parse
 
 T = TypeVar("T")
@@ -34,8 +34,6 @@ LARGE = 256 * 1024
 """Bytes of a payload from which on it is parsed beside the event loop."""
 
 
-_STATUS = {"unknown": 404, "unknown_target": 404, "role": 403}
-"""HTTP status of a refusal by its reason; 409 for every other."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -47,7 +45,7 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     except BadRequest as bad:
         return problem(400, "Bad request", str(bad))
     except Refused as refusal:
-        return problem(_STATUS.get(refusal.reason, 409), "Refused", str(refusal))
+        return problem(status_of(refusal), "Refused", str(refusal))
     except (LedgerUnavailable, Transient) as error:
         return problem(503, "Not available", str(error), headers={"Retry-After": "1"})
     except GraceError as error:

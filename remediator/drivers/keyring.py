@@ -35,8 +35,8 @@ def secrets_of(config: GraceConfig, inventory: Inventory) -> frozenset[str]:
     """
     own = (
         config.prometheus.bearer_token_file, config.prometheus.password_file, config.alertmanager.bearer_token_file,
-        config.alertmanager.password_file, config.auth.session_secret_file,
-        config.audit.key_file or config.data_dir / "audit.key", *_files_of(config.data_dir / "tokens"),
+        config.alertmanager.password_file, config.session_secret,
+        config.audit_key, *_files_of(config.data_dir / "tokens"),
         *(channel.url_file for channel in config.notify),
     )  # fmt: skip
     found = {secret for path in own if path is not None for secret in _in_file(path)}

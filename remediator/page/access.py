@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from urllib.parse import quote
 
 from aiohttp import web
 
+from remediator.api import words
+from remediator.api.words import BadRequest
 from remediator.auth.requests import open_to_all
 from remediator.auth.tokens import Role
 from remediator.errors import GraceError, Refused, Transient
@@ -17,10 +19,10 @@ from remediator.ledger.engine import LedgerUnavailable
 from remediator.page.keys import PAGE, VISITOR
 from remediator.page.render import respond
 from remediator.page.session import COOKIE, Visitor
+from remediator.problem import status_of
 
-LONGEST_REASON = 2000
-_STATUS = {"unknown": 404, "unknown_target": 404, "role": 403}
-
+LARGEST_FORM = 64 * 1024
+"""Bytes; none of our forms comes near."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -44,8 +46,10 @@ def shown_to(role: Role) -> Callable[[Handler], Handler]:
                     detail = f"This needs the role {role}; {visitor.identity.name} is {visitor.identity.role}."
                     return await refused(request, "Not allowed", detail, 403)
                 return await handler(request)
+            except BadRequest as bad:
+                return await refused(request, "Not understood", str(bad), 400)
             except Refused as refusal:
-                return await refused(request, "Refused", str(refusal), _STATUS.get(refusal.reason, 409))
+                return await refused(request, "Refused", str(refusal), status_of(refusal))
             except (LedgerUnavailable, Transient) as error:
                 return await refused(request, "Not available", f"{error}; try again soon", 503)
             except GraceError as error:
@@ -63,13 +67,9 @@ def form(role: Role) -> Callable[[Handler], Handler]:
         @shown_to(role)
         @wraps(handler)
         async def checked(request: web.Request) -> web.StreamResponse:
-            given = (await request.post()).get("csrf")
-            if not isinstance(given, str) or not hmac.compare_digest(
-                given.encode(), request[VISITOR].session.csrf.encode()
-            ):
-                return await refused(
-                    request, "Not from here", "This form is not of this session. Go back, reload.", 403
-                )
+            given = (await fields(request)).get("csrf", "").encode("utf-8", "replace")
+            if not hmac.compare_digest(given, request[VISITOR].session.csrf.encode()):
+                return await refused(request, "Not from here", "This form is of another session: reload it.", 403)
             return await handler(request)
 
         return checked
@@ -105,15 +105,27 @@ async def frame(request: web.Request, place: str) -> dict[str, object]:
     }
 
 
+async def fields(request: web.Request) -> Mapping[str, str]:
+    """What a form sent. Raises BadRequest for a body that none of our forms sends."""
+    length = request.content_length
+    if request.content_type != "application/x-www-form-urlencoded" or length is None or length > LARGEST_FORM:
+        raise BadRequest("this is no form of ours")
+    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+
+
 async def reason_of(request: web.Request) -> str:
-    """Why, in the person's words. Raises Refused where it does not say."""
-    given = (await request.post()).get("reason")
-    text = given.strip() if isinstance(given, str) else ""
-    if not text:
-        raise Refused("say why: the reason stands in the audit log", reason="reason")
-    if any(ord(character) < 32 for character in text):
-        raise Refused("the reason has characters that cannot be shown", reason="reason")
-    return text[:LONGEST_REASON]
+    """Why, in the person's words. Raises BadRequest where it does not say."""
+    return words.reason((await fields(request)).get("reason"))
+
+
+def id_of(request: web.Request) -> str:
+    """The id in the address. Raises BadRequest where it is none."""
+    return words.plain("id", request.match_info["id"])
+
+
+def cursor_of(request: web.Request) -> str | None:
+    """Where the list goes on. Raises BadRequest where that is no text."""
+    return words.plain("cursor", request.query.get("cursor", "")) or None
 
 
 async def _visitor(request: web.Request) -> Visitor | None:

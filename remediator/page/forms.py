@@ -10,11 +10,12 @@ from aiohttp import web
 from catalog.model import Tier
 from remediator.api import actions, views
 from remediator.api.services import Services
+from remediator.api.words import BadRequest
 from remediator.auth.requests import open_to_all
 from remediator.auth.tokens import Identity, Role, digest_of, looks_like_token
 from remediator.errors import Refused, Transient
 from remediator.ledger import approvals, incidents, runs
-from remediator.page.access import form, reason_of
+from remediator.page.access import fields, form, id_of, reason_of
 from remediator.page.keys import PAGE, VISITOR
 from remediator.page.pages import audit_page
 from remediator.page.render import respond
@@ -30,8 +31,11 @@ async def sign_in(request: web.Request) -> web.Response:
 async def signed_in(request: web.Request) -> web.Response:
     """A cookie for a token. Who keeps failing is told to wait; the token itself is kept nowhere."""
     page = request.app[PAGE]
-    given = await request.post()
-    place, token = _place(given.get("next")), str(given.get("token") or "").strip()
+    try:
+        given = await fields(request)
+    except BadRequest as bad:
+        return _sign_in("/", f"{bad}.", status=400)
+    place, token = _place(given.get("next")), given.get("token", "").strip()
     try:
         identity = await page.services.tokens.find(digest_of(token)) if looks_like_token(token) else None
     except Transient:
@@ -74,11 +78,11 @@ async def reject(request: web.Request) -> web.Response:
 
 async def _vote(request: web.Request, word: actions.Vote) -> web.Response:
     """One word on the very plan that was looked at."""
-    services, name = request.app[PAGE].services, request.match_info["id"]
+    services, name = request.app[PAGE].services, id_of(request)
     found = await services.parts.ledger.read(lambda connection: approvals.get(connection, name))
     if found is None:
         raise Refused(f"there is no approval {name}", reason="unknown")
-    if (await request.post()).get("digest") != found.plan_digest:
+    if (await fields(request)).get("digest") != found.plan_digest:
         raise Refused("the plan is not the one you looked at: look again", reason="digest")
     await actions.vote(services, request[VISITOR].identity, name, word, await reason_of(request))
     return _to(f"/approvals/{quote(name, safe='')}")
@@ -97,7 +101,7 @@ async def close(request: web.Request) -> web.Response:
 async def _on_incident(
     request: web.Request, act: Callable[[Services, Identity, str, str], Awaitable[None]]
 ) -> web.Response:
-    services, name = request.app[PAGE].services, request.match_info["id"]
+    services, name = request.app[PAGE].services, id_of(request)
     if await services.parts.ledger.read(lambda connection: incidents.get(connection, name)) is None:
         raise Refused(f"there is no incident {name}", reason="unknown")
     await act(services, request[VISITOR].identity, name, await reason_of(request))
@@ -106,7 +110,7 @@ async def _on_incident(
 
 @form(Role.OPERATOR)
 async def cancel(request: web.Request) -> web.Response:
-    name, services = request.match_info["id"], request.app[PAGE].services
+    name, services = id_of(request), request.app[PAGE].services
     place = await _incident_of_run(request, name)
     await actions.cancel(services, request[VISITOR].identity, name, await reason_of(request))
     return _to(place)
@@ -123,7 +127,7 @@ async def release(request: web.Request) -> web.Response:
 
 
 async def _give_back(request: web.Request, *, release: bool) -> web.Response:
-    name = request.match_info["id"]
+    name = id_of(request)
     place = await _incident_of_run(request, name)
     who, reason = request[VISITOR].identity, await reason_of(request)
     await actions.give_back(request.app[PAGE].services, who, name, reason, release=release)
@@ -133,35 +137,35 @@ async def _give_back(request: web.Request, *, release: bool) -> web.Response:
 @form(Role.OPERATOR)
 async def change_governance(request: web.Request) -> web.Response:
     """Only what differs from what is in force is changed, and recorded."""
-    page, given = request.app[PAGE], await request.post()
+    page, given = request.app[PAGE], await fields(request)
     in_force = await views.governance(page.services.parts)
     try:
         wanted = {
-            "ceiling": str(Tier.parse(str(given.get("ceiling")))),
-            "strictness": int(str(given.get("strictness"))),
+            "ceiling": str(Tier.parse(given.get("ceiling", ""))),
+            "strictness": int(given.get("strictness", "")),
             **{name: given.get(name) == "yes" for name in ("supervised", "frozen", "shadow")},
         }
     except ValueError as error:
-        raise Refused(f"that is no setting: {error}", reason="setting") from error
+        raise BadRequest(f"that is no setting: {error}") from error
     if wanted["strictness"] not in (0, 1, 2, 3):
-        raise Refused("strictness is 0, 1, 2 or 3", reason="setting")
+        raise BadRequest("strictness is 0, 1, 2 or 3")
     changes = {name: value for name, value in wanted.items() if value != in_force[name]}
     if not changes:
-        raise Refused("nothing was changed", reason="setting")
+        raise BadRequest("nothing was changed")
     await actions.change_settings(page.services, request[VISITOR].identity, changes, await reason_of(request))
     return _to("/governance")
 
 
 @form(Role.OPERATOR)
 async def hold(request: web.Request) -> web.Response:
-    given = await request.post()
-    minutes = str(given.get("minutes") or "")
+    given = await fields(request)
+    minutes = given.get("minutes", "")
     if not minutes.isdecimal() or not 0 < int(minutes[:9]) * 60 <= actions.LONGEST_HOLD:
-        raise Refused("a hold lasts 1 minute to 30 days", reason="setting")
+        raise BadRequest("a hold lasts 1 minute to 30 days")
     await actions.hold(
         request.app[PAGE].services,
         request[VISITOR].identity,
-        str(given.get("target")),
+        given.get("target", ""),
         int(minutes) * 60.0,
         await reason_of(request),
     )
@@ -170,7 +174,7 @@ async def hold(request: web.Request) -> web.Response:
 
 @form(Role.OPERATOR)
 async def unhold(request: web.Request) -> web.Response:
-    target = str((await request.post()).get("target"))
+    target = (await fields(request)).get("target", "")
     await actions.unhold(request.app[PAGE].services, request[VISITOR].identity, target, await reason_of(request))
     return _to("/governance")
 

@@ -15,7 +15,7 @@ from remediator.bands import MetricNow, queries, rows
 from remediator.errors import GraceError, Refused
 from remediator.ledger import approvals, incidents, runs
 from remediator.model import IncidentState
-from remediator.page.access import frame, shown_to
+from remediator.page.access import cursor_of, frame, id_of, shown_to
 from remediator.page.keys import PAGE
 from remediator.page.render import respond
 
@@ -77,7 +77,7 @@ async def _metrics(request: web.Request) -> tuple[tuple[MetricNow, ...], list[st
 
 @shown_to(Role.VIEWER)
 async def incident_list(request: web.Request) -> web.Response:
-    cursor = request.query.get("cursor") or None
+    cursor = cursor_of(request)
     found = await request.app[PAGE].services.parts.ledger.read(
         lambda connection: incidents.listing(connection, limit=A_PAGE + 1, cursor=cursor)
     )
@@ -90,7 +90,7 @@ async def incident_list(request: web.Request) -> web.Response:
 @shown_to(Role.VIEWER)
 async def incident(request: web.Request) -> web.Response:
     """One incident from alert to outcome: its runs, what was measured, and every entry of the audit log about it."""
-    name = request.match_info["id"]
+    name = id_of(request)
 
     def read(connection: Connection) -> tuple[views.Json | None, list[views.Json]]:
         whole = views.incident_whole(connection, name)
@@ -122,7 +122,7 @@ async def incident(request: web.Request) -> web.Response:
 
 @shown_to(Role.VIEWER)
 async def approval_list(request: web.Request) -> web.Response:
-    cursor = request.query.get("cursor") or None
+    cursor = cursor_of(request)
 
     def read(connection: Connection) -> list[views.Json]:
         found = approvals.listing(connection, limit=A_PAGE + 1, cursor=cursor)
@@ -138,7 +138,7 @@ async def approval_list(request: web.Request) -> web.Response:
 @shown_to(Role.VIEWER)
 async def approval(request: web.Request) -> web.Response:
     """The exact plan, and the forms to approve or reject it."""
-    name, parts = request.match_info["id"], request.app[PAGE].services.parts
+    name, parts = id_of(request), request.app[PAGE].services.parts
 
     def read(connection: Connection) -> views.Json | None:
         found = approvals.get(connection, name)

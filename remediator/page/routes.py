@@ -48,8 +48,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
 def add_page(application: web.Application, services: Services, verify: Callable[[], Awaitable[list[str]]]) -> None:
     """Put the page beside the API. Raises OSError where the secret of its sessions can be neither read nor made."""
     config, clock = services.parts.config, services.parts.clock
-    secret = config.auth.session_secret_file or config.data_dir / "session.key"
-    application[PAGE] = Page(services, Sessions(secret, clock), Throttle(clock), verify)
+    application[PAGE] = Page(services, Sessions(config.session_secret, clock), Throttle(clock), verify)
     for method, path, handler in ROUTES:
         application.router.add_route(method, path, _late(handler))
     for name, content_type in FILES.items():

@@ -70,6 +70,11 @@ def test_what_is_grace_s_own(tmp_path: Path) -> None:
     assert any("BEGIN PRIVATE KEY" in secret for secret in found)
 
 
+def test_what_signs_the_sessions_of_the_page_is_known_where_it_lies_by_itself(tmp_path: Path) -> None:
+    written(tmp_path, "session.key", "made-on-the-first-start")
+    assert of(tmp_path) == {"made-on-the-first-start"}
+
+
 def test_a_secret_that_was_replaced_is_known(tmp_path: Path) -> None:
     place = Path(written(tmp_path, "s", "before-before"))
     assert of(tmp_path, {"password_file": place}) == {"before-before"}
