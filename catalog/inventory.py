@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -81,6 +84,14 @@ def _targets_as_written(schema: dict[str, Any]) -> None:
     schema["properties"]["targets"]["propertyNames"] = {"pattern": TARGET_PATTERN, "examples": ["api", "api-1"]}
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where each target stands, so that a question about one does not go through a thousand."""
+
+    by_resource: Mapping[str, tuple[Target, ...]]
+    by_group: Mapping[str, int]
+
+
 class Inventory(Frozen):
     """All targets by name. `governance` always exists: it is Grace itself."""
 
@@ -108,4 +119,23 @@ class Inventory(Frozen):
 
     def for_resource(self, resource: str) -> tuple[Target, ...]:
         """Targets whose `resources` list it exactly: none or several means a person must look."""
-        return tuple(target for target in self.targets.values() if resource in target.resources)
+        return self._places.by_resource.get(resource, ())
+
+    def group_size(self, group: str) -> int:
+        """How many targets have this `blast_group`; 0 where none has."""
+        return self._places.by_group.get(group, 0)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """The same inventory, with other targets where `update` says so."""
+        copied = super().model_copy(update=update, deep=deep)
+        # A copy has what its original remembered, which may not hold for its targets.
+        copied.__dict__.pop("_places", None)
+        return copied
+
+    @cached_property
+    def _places(self) -> _Places:
+        by_resource: dict[str, tuple[Target, ...]] = {}
+        for target in self.targets.values():
+            for resource in dict.fromkeys(target.resources):
+                by_resource[resource] = (*by_resource.get(resource, ()), target)
+        return _Places(by_resource, Counter(target.blast_group for target in self.targets.values()))
