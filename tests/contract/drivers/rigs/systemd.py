@@ -77,6 +77,7 @@ class SystemdThrottleRig(SystemdRig):
 
     def start(self) -> None:
         if why_not() == "" and not has_quotas():
+            # The kernel gives each controller to one hierarchy; who started this container decided which.
             pytest.skip("the kernel's control groups have no controller of processors here")
         super().start()
 
