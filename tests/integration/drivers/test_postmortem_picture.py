@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import re
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -31,6 +29,7 @@ from remediator.ledger.engine import Ledger, Tx
 from remediator.pipeline.curve import curve
 from remediator.pipeline.parts import Parts
 from remediator.prometheus import Prometheus
+from tests.integration.backfilled import backfilled
 
 NOW = float(int(time.time()))
 RATIOS = [0.5 + 0.02 * number for number in range(18)]
@@ -46,26 +45,11 @@ async def prometheus(
     lines = ["# TYPE resource:grace_value:sample gauge"]
     labels = '{metric_id="infra.cpu_utilization",resource="api-1"}'
     lines += [f"resource:grace_value:sample{labels} {ratio} {at}" for ratio, at in zip(RATIOS, TIMES, strict=True)]
-    (tmp_path / "samples").write_text("\n".join([*lines, "# EOF\n"]))
-    (tmp_path / "prometheus.yml").write_text("global: {}\n")
-    argv = [promtool, "tsdb", "create-blocks-from", "openmetrics", tmp_path / "samples", tmp_path / "tsdb"]
-    subprocess.run(argv, capture_output=True, check=True)  # noqa: ASYNC221 - before anything else runs in this loop
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        prometheus_binary, f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        async with aiohttp.ClientSession() as session:
-            client = Prometheus(session, f"http://127.0.0.1:{port}/", timeout=5)
-            async with asyncio.timeout(30):
-                while not await client.reachable():  # noqa: ASYNC110 - another process: no event to wait for
-                    await asyncio.sleep(0.05)
-            yield client
-    finally:
-        process.terminate()
-        await process.wait()
+    samples = "\n".join(lines)
+    async with backfilled(
+        samples, prometheus=prometheus_binary, promtool=promtool, port=free_port(), folder=tmp_path
+    ) as client:
+        yield client
 
 
 async def reported(parts: Parts, incident_id: str, story: Mapping[str, Any], folder: Path) -> Path:

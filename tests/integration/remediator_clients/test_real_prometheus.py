@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +15,7 @@ from hypothesis import strategies as st
 from catalog.model import Band
 from remediator.errors import Permanent
 from remediator.prometheus import Measurement, Prometheus, quoted, selector
+from tests.integration.backfilled import backfilled
 
 START = float(int(time.time()) // 3600 * 3600 - 7200)
 RESOURCES = ["api-1", 'quote"} or vector(1) #', "back\\slash", "line\nbreak", "ünï 😀", "`tick` ' {a}"]
@@ -33,40 +32,17 @@ def openmetrics() -> str:
                 f'{name}{{metric_id="infra.cpu_utilization",resource="{label}"}} {pair[which]} {START + 30 * index}'
                 for index, pair in enumerate(VALUES)
             ]
-    return "\n".join([*lines, "# EOF\n"])
+    return "\n".join(lines)
 
 
 @pytest.fixture
 async def prometheus(
     prometheus_binary: Path, promtool: Path, free_port: Callable[[], int], tmp_path: Path
 ) -> AsyncIterator[Prometheus]:
-    (tmp_path / "samples").write_text(openmetrics())
-    (tmp_path / "prometheus.yml").write_text("global: {}\n")
-    made = subprocess.run(  # noqa: ASYNC221 - before anything else runs in this loop
-        [promtool, "tsdb", "create-blocks-from", "openmetrics", tmp_path / "samples", tmp_path / "data"],
-        capture_output=True,
-        text=True,
-    )
-    assert made.returncode == 0, made.stderr
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        prometheus_binary,
-        f"--config.file={tmp_path / 'prometheus.yml'}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with aiohttp.ClientSession() as session:
-            client = Prometheus(session, f"http://127.0.0.1:{port}/", timeout=5)
-            async with asyncio.timeout(30):
-                while not await client.reachable():  # noqa: ASYNC110 - another process: no event to wait for
-                    await asyncio.sleep(0.05)
-            yield client
-    finally:
-        process.terminate()
-        await process.wait()
+    async with backfilled(
+        openmetrics(), prometheus=prometheus_binary, promtool=promtool, port=free_port(), folder=tmp_path
+    ) as client:
+        yield client
 
 
 async def test_measurements_on_the_edges_and_of_hostile_resources(prometheus: Prometheus) -> None:
