@@ -125,6 +125,14 @@ class Service:
         return found
 
 
+def held(service: Service) -> dict[str, Any]:
+    """The approval that waits, where everything waits for people and a host is at its limit."""
+    assert service.call("PUT", "/api/v1/governance", {"supervised": True, "reason": "release day"})[0] == 200
+    service.call("POST", "/api/v1/alerts", payload("infra.cpu_utilization", "api-1"), token="alertmanager")
+    (approval,) = service.until(lambda: service.items("/api/v1/approvals?state=pending"))
+    return dict(approval)
+
+
 def payload(metric_id: str, resource: str, severity: str = "critical", status: str = "firing") -> bytes:
     """What Alertmanager would post for one alert of the catalog; the same bytes every time."""
     labels = {

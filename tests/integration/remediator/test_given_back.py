@@ -17,8 +17,13 @@ def by_hand(service: Service, playbook: str, target: str, *states: str) -> str:
     """Run a playbook by hand, and wait for it; its id."""
     status, run = service.call("POST", "/api/v1/runs", {"playbook": playbook, "target": target, "dry_run": False})
     assert status < 300, run
-    service.until(lambda: service.call("GET", f"/api/v1/runs/{run['id']}")[1]["state"] in states)
+    ends_as(service, run["id"], *states)
     return str(run["id"])
+
+
+def ends_as(service: Service, run: str, *states: str) -> None:
+    """Wait until this run is in one of these states."""
+    service.until(lambda: service.call("GET", f"/api/v1/runs/{run}")[1]["state"] in states)
 
 
 def settings(service: Service) -> dict[str, Any]:
@@ -46,7 +51,7 @@ def test_what_tightened_governance_is_put_back_by_an_admin_and_by_nobody_else(wo
     assert (status, settings(service)) == (403, {**before, **TIGHTENED[playbook]}), problem
     undone = service.grace("undo", run, "--reason", "the cause is known")
     assert undone.returncode == 0, undone.stderr
-    service.until(lambda: service.call("GET", f"/api/v1/runs/{run}")[1]["state"] == "rolled_back")
+    ends_as(service, run, "rolled_back")
     assert settings(service) == before
     changes = [entry for entry in service.items("/api/v1/audit?limit=200") if entry["kind"] == "governance_changed"]
     assert {(entry["actor"], entry["run_id"]) for entry in changes} == {("grace", run), ("admin", run)}
@@ -62,7 +67,7 @@ def test_what_a_person_has_set_since_stands(world: World) -> None:
     run = by_hand(service, "tighten-guardrails", "governance", "contained")
     assert service.call("PUT", "/api/v1/governance", {"strictness": 3, "reason": "an attack"})[0] == 200
     assert service.grace("undo", run, "--reason", "the cause is known").returncode == 0
-    service.until(lambda: service.call("GET", f"/api/v1/runs/{run}")[1]["state"] == "rolled_back")
+    ends_as(service, run, "rolled_back")
     assert settings(service)["strictness"] == 3
     service.stop()
 
@@ -86,6 +91,6 @@ def test_what_was_added_is_given_back_once(world: World) -> None:
     assert len(pool.pids()) == 3
     assert service.grace("undo", run).returncode == 0
     service.until(lambda: len(pool.pids()) == 2)
-    service.until(lambda: service.call("GET", f"/api/v1/runs/{run}")[1]["state"] == "rolled_back")
+    ends_as(service, run, "rolled_back")
     assert service.grace("undo", run).returncode == 1
     service.stop()

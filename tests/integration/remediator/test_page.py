@@ -14,7 +14,7 @@ import pytest
 from remediator.page.routes import ROUTES
 from tests.contract.drivers.rigs.haproxy import HAProxyRig
 from tests.contract.drivers.rigs.process import ProcessRig
-from tests.integration.remediator.conftest import Service, payload
+from tests.integration.remediator.conftest import Service, held, payload
 
 World = tuple[Service, HAProxyRig, ProcessRig]
 
@@ -163,9 +163,7 @@ def test_a_session_lives_as_long_as_its_token_and_over_restarts(world: World) ->
 def test_a_plan_is_approved_by_who_may_and_only_as_it_was_shown(world: World) -> None:
     service, balancer, _ = world
     service.start()
-    assert service.call("PUT", "/api/v1/governance", {"supervised": True, "reason": "release day"})[0] == 200
-    service.call("POST", "/api/v1/alerts", payload("infra.cpu_utilization", "api-1"), token="alertmanager")
-    (asked,) = service.until(lambda: service.items("/api/v1/approvals?state=pending"))
+    asked = held(service)
     place = f"/approvals/{asked['id']}"
 
     viewer = signed_in(service, token_of(service, "vera", "viewer"))
@@ -225,9 +223,7 @@ def test_an_incident_is_told(world: World) -> None:
 def test_a_person_takes_an_incident_and_ends_it(world: World) -> None:
     service, balancer, _ = world
     service.start()
-    assert service.call("PUT", "/api/v1/governance", {"supervised": True, "reason": "release day"})[0] == 200
-    service.call("POST", "/api/v1/alerts", payload("infra.cpu_utilization", "api-1"), token="alertmanager")
-    service.until(lambda: service.items("/api/v1/approvals?state=pending"))
+    held(service)
     (incident,) = service.items("/api/v1/incidents")
     place = f"/incidents/{incident['id']}"
     operator = signed_in(service, token_of(service, "olga", "operator"))

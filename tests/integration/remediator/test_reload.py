@@ -10,7 +10,7 @@ import yaml
 
 from tests.contract.drivers.rigs.haproxy import HAProxyRig
 from tests.contract.drivers.rigs.process import ProcessRig
-from tests.integration.remediator.conftest import Service, payload
+from tests.integration.remediator.conftest import Service, held
 
 World = tuple[Service, HAProxyRig, ProcessRig]
 
@@ -81,9 +81,7 @@ def test_a_policy_that_loosens_is_pending_until_an_admin_confirms_it(world: Worl
 def test_who_loosened_governance_does_not_approve_what_it_allows(world: World) -> None:
     service, balancer, _ = world
     service.start()
-    assert service.call("PUT", "/api/v1/governance", {"supervised": True, "reason": "release day"})[0] == 200
-    service.call("POST", "/api/v1/alerts", payload("infra.cpu_utilization", "api-1"), token="alertmanager")
-    (approval,) = service.until(lambda: service.items("/api/v1/approvals?state=pending"))
+    approval = held(service)
     assert service.call("PUT", "/api/v1/governance", {"ceiling": "tier_4", "reason": "I want it"})[0] == 200
     place = f"/api/v1/approvals/{approval['id']}/approve"
     status, problem = service.call("POST", place, {"reason": "me again"})

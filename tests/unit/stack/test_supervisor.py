@@ -188,24 +188,17 @@ async def test_a_program_that_does_not_exist_is_named(
     await supervisor.stop()
 
 
-async def test_stop_kills_a_tree_that_ignores_sigterm_and_hides_in_its_own_session(
-    tmp_path: Path, http: aiohttp.ClientSession, diary: Diary
+@pytest.mark.parametrize(("patience", "deadline"), [(0.5, supervisor_module.STOP_SECONDS), (600, 0.5)])
+async def test_a_tree_that_ignores_sigterm_is_killed_when_its_patience_ends_or_that_of_all(
+    tmp_path: Path,
+    http: aiohttp.ClientSession,
+    diary: Diary,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: float,
+    deadline: float,
 ) -> None:
-    child = python("stubborn", STUBBORN_TREE, tmp_path, ready_file=tmp_path / "ready", stop_timeout=0.5)
-    supervisor = Supervisor([child], tmp_path / "logs", http, diary)
-    await supervisor.start()
-    pids = [int((tmp_path / name).read_text()) for name in ("ready", "grandchild")]
-    began = time.monotonic()
-    await supervisor.stop()
-    assert time.monotonic() - began < 3
-    assert not any(psutil.pid_exists(pid) for pid in pids)
-
-
-async def test_the_deadline_of_the_whole_stop_beats_a_childs_own_patience(
-    tmp_path: Path, http: aiohttp.ClientSession, diary: Diary, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor_module, "STOP_SECONDS", 0.5)
-    child = python("stubborn", STUBBORN_TREE, tmp_path, ready_file=tmp_path / "ready", stop_timeout=600)
+    monkeypatch.setattr(supervisor_module, "STOP_SECONDS", deadline)
+    child = python("stubborn", STUBBORN_TREE, tmp_path, ready_file=tmp_path / "ready", stop_timeout=patience)
     supervisor = Supervisor([child, touches(tmp_path / "x", "below")], tmp_path / "logs", http, diary)
     await supervisor.start()
     pids = [int((tmp_path / name).read_text()) for name in ("ready", "grandchild")]
