@@ -12,12 +12,14 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stack.tools import Tool
+from tests.conftest import TOOLS_FOLDER
 
 GREEN_WITHIN = 120.0
 STOPPED_WITHIN = 15.0
@@ -41,9 +43,13 @@ class Loop:
                 stderr=log,
                 start_new_session=True,
             )
-        self.until(lambda: "all green" in self.log.read_text() or self.process.poll() is not None, GREEN_WITHIN)
-        assert self.process.poll() is None, self.log.read_text()
-        self.urls: Mapping[str, str] = json.loads((data / "up.json").read_text())["urls"]
+        try:
+            self.until(lambda: "all green" in self.log.read_text() or self.process.poll() is not None, GREEN_WITHIN)
+            assert self.process.poll() is None, self.log.read_text()
+            self.urls: Mapping[str, str] = json.loads((data / "up.json").read_text())["urls"]
+        except BaseException:
+            self.end()
+            raise
 
     @property
     def children(self) -> dict[str, int]:
@@ -107,6 +113,15 @@ class Loop:
             self.process.wait(STOPPED_WITHIN)
         return time.monotonic() - began
 
+    def end(self) -> None:
+        """Nothing of it runs any more, whether it stopped as it should or not."""
+        try:
+            self.stop()
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
     def _logs(self) -> str:
         tails = [self.log.read_text()[-3000:]]
         tails += [
@@ -115,19 +130,24 @@ class Loop:
         return "\n".join(tails)
 
 
+@contextmanager
+def looping(prepare: Callable[[Path], None] = lambda data: None) -> Iterator[Loop]:
+    """A loop on a fresh data folder, which `prepare` may make and fill before; both are gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="grace-"))
+    os.environ.setdefault("GRACE_TOOLS", str(TOOLS_FOLDER))
+    try:
+        prepare(folder / "data")
+        running = Loop(folder / "data")
+        try:
+            yield running
+        finally:
+            running.end()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="module")
 def loop(tools: Mapping[str, Tool]) -> Iterator[Loop]:
     """One loop for a module's tests, in the order in which they stand: a story, on one data folder."""
-    folder = Path(tempfile.mkdtemp(prefix="grace-"))
-    data = folder / "data"
-    os.environ.setdefault("GRACE_TOOLS", str(Path(__file__).parents[2] / ".grace" / "tools"))
-    running = None
-    try:
-        running = Loop(data)
+    with looping() as running:
         yield running
-    finally:
-        if running is not None:
-            running.stop()
-            if running.process.poll() is None:
-                os.killpg(running.process.pid, signal.SIGKILL)
-        shutil.rmtree(folder, ignore_errors=True)

@@ -6,11 +6,7 @@ What Grace says of itself is only used to know when to look, and which run to gi
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +23,7 @@ from demo import faults
 from demo.layout import layout
 from demo.outside import Outside
 from stack.configure import governance
-from tests.acceptance.conftest import Loop
+from tests.acceptance.conftest import Loop, looping
 
 SOON: Mapping[str, Any] = {"cooldown": "5s", "attempt_cooldown": "3s", "release_after": "10s"}
 """Laid over the drill profile's policy, so that what healing changed is given back while a test can wait for it."""
@@ -195,20 +191,12 @@ class Stage:
 @contextmanager
 def stage(policy: Mapping[str, Any], prepare: Callable[[Path], None] = lambda data: None) -> Iterator[Stage]:
     """A demo in the drill profile with this laid over its policy, on a fresh folder that `prepare` may fill before."""
-    folder = Path(tempfile.mkdtemp(prefix="grace-"))
-    data = folder / "data"
-    data.mkdir()
-    (data / "governance.yml").write_text(yaml.safe_dump({**governance(TimeScale(drill=True)), **policy}))
-    os.environ.setdefault("GRACE_TOOLS", str(Path(__file__).parents[3] / ".grace" / "tools"))
-    running = None
-    try:
+
+    def filled(data: Path) -> None:
+        data.mkdir()
+        (data / "governance.yml").write_text(yaml.safe_dump({**governance(TimeScale(drill=True)), **policy}))
         prepare(data)
-        began = time.time()
-        running = Loop(data)
-        yield Stage(running, Outside(layout(data)), began)
-    finally:
-        if running is not None:
-            running.stop()
-            if running.process.poll() is None:
-                os.killpg(running.process.pid, signal.SIGKILL)
-        shutil.rmtree(folder, ignore_errors=True)
+
+    began = time.time()
+    with looping(filled) as running:
+        yield Stage(running, Outside(layout(running.data)), began)
