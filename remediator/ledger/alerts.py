@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from remediator.ledger.engine import Tx
+from remediator.ledger.prepared import Prepared
 from remediator.ledger.schema import UNHANDLED, alerts, quarantine
 
 QUARANTINE_ROWS = 200
@@ -73,7 +74,6 @@ def unhandled(tx: Tx, limit: int) -> list[Notice]:
 
 def waiting(connection: Connection, limit: int) -> list[Notice]:
     """As `unhandled`, for a reader."""
-    query = sa.select(alerts).where(UNHANDLED).order_by(alerts.c.id).limit(limit)
     return [
         Notice(
             row.id,
@@ -86,31 +86,34 @@ def waiting(connection: Connection, limit: int) -> list[Notice]:
             row.source,
             row.received_at,
         )
-        for row in connection.execute(query)
+        for row in _WAITING.on(connection, {"limit_": limit})
     ]
 
 
 def handled(tx: Tx, notice_id: int, incident_id: str | None) -> None:
     """This alert has been applied to this incident, or to none."""
-    tx.execute(_HANDLED, {"notice": notice_id, "incident": incident_id})
+    _HANDLED.on(tx.connection, {"notice": notice_id, "incident": incident_id})
 
 
-_HANDLED = (
+_WAITING = Prepared(
+    sa.select(alerts).where(UNHANDLED).order_by(alerts.c.id).limit(sa.bindparam("limit_", type_=sa.Integer))
+)
+_HANDLED = Prepared(
     sa.update(alerts)
     .where(alerts.c.id == sa.bindparam("notice"))
     .values(handled=1, incident_id=sa.bindparam("incident"))
+)
+_LATEST_STATUS = Prepared(
+    sa.select(alerts.c.status, alerts.c.starts_at)
+    .where(alerts.c.fingerprint == sa.bindparam("fingerprint_"), alerts.c.handled == sa.literal_column("1"))
+    .order_by(alerts.c.starts_at.desc(), (alerts.c.status == sa.literal_column("'resolved'")).desc())
+    .limit(sa.literal_column("1"))
 )
 
 
 def latest_status(tx: Tx, fingerprint: str) -> tuple[str, float] | None:
     """Status and startsAt of the newest applied alert of this fingerprint; a resolved one wins over its own firing."""
-    query = (
-        sa.select(alerts.c.status, alerts.c.starts_at)
-        .where(alerts.c.fingerprint == fingerprint, alerts.c.handled == 1)
-        .order_by(alerts.c.starts_at.desc(), (alerts.c.status == "resolved").desc())
-        .limit(1)
-    )
-    row = tx.execute(query).first()
+    row = _LATEST_STATUS.on(tx.connection, {"fingerprint_": fingerprint}).first()
     return (row.status, row.starts_at) if row else None
 
 
@@ -132,11 +135,11 @@ def quarantine_body(tx: Tx, reason: str, body: bytes) -> None:
 
 def oldest_waiting(connection: Connection) -> float | None:
     """When the alert that waits longest was received; None where none waits."""
-    received: float | None = connection.execute(_OLDEST).scalar()
+    received: float | None = _OLDEST.on(connection).scalar()
     return received
 
 
-_OLDEST = sa.select(alerts.c.received_at).where(UNHANDLED).order_by(alerts.c.id).limit(1)
+_OLDEST = Prepared(sa.select(alerts.c.received_at).where(UNHANDLED).order_by(alerts.c.id).limit(sa.literal_column("1")))
 
 
 def counts(connection: Connection) -> dict[str, int]:

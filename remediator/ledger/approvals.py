@@ -10,19 +10,28 @@ from sqlalchemy.engine import Connection
 from catalog.model import Tier
 from remediator.errors import Refused
 from remediator.ledger.engine import Tx
+from remediator.ledger.prepared import Prepared
 from remediator.ledger.schema import approvals, runs, tokens, votes
 from remediator.model import Approval, new_id
+
+_ONE: sa.ColumnClause[int] = sa.literal_column("1")
 
 
 def _select() -> sa.Select[Any]:
     given = (
         sa.select(sa.func.count())
         .select_from(votes)
-        .where(votes.c.approval_id == approvals.c.id, votes.c.vote == "approve")
+        .where(votes.c.approval_id == approvals.c.id, votes.c.vote == sa.literal_column("'approve'"))
         .scalar_subquery()
         .label("given")
     )
     return sa.select(approvals, given)
+
+
+_GET = Prepared(_select().where(approvals.c.id == sa.bindparam("approval_")))
+_OF_RUN = Prepared(
+    _select().where(approvals.c.run_id == sa.bindparam("run_")).order_by(approvals.c.id.desc()).limit(_ONE)
+)
 
 
 def _approval(row: Any) -> Approval:
@@ -43,7 +52,7 @@ def _approval(row: Any) -> Approval:
 
 
 def get(connection: Connection, approval_id: str) -> Approval | None:
-    row = connection.execute(_select().where(approvals.c.id == approval_id)).first()
+    row = _GET.on(connection, {"approval_": approval_id}).first()
     return _approval(row) if row else None
 
 
@@ -54,7 +63,7 @@ def find(connection: Connection, prefix: str) -> list[str]:
 
 def of_run(connection: Connection, run_id: str) -> Approval | None:
     """The newest approval asked for this run."""
-    row = connection.execute(_select().where(approvals.c.run_id == run_id).order_by(approvals.c.id.desc())).first()
+    row = _OF_RUN.on(connection, {"run_": run_id}).first()
     return _approval(row) if row else None
 
 

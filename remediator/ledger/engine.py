@@ -22,6 +22,7 @@ from remediator.audit.chain import Chain
 from remediator.clock import Clock
 from remediator.errors import GraceError
 from remediator.ledger import schema
+from remediator.ledger.prepared import Prepared
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ class Tx:
         if self.chain is None:
             raise RuntimeError("what is written beside the others cannot be recorded: the chain has one end")
         sealed = self.chain.next(kind=kind, at=self.now, incident_id=incident_id, run_id=run_id, actor=actor, body=body)
-        self.connection.execute(_RECORD, [sealed.row()])
+        _RECORD.on(self.connection, sealed.row())
         return sealed.entry.seq
 
     def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
@@ -71,7 +72,7 @@ class Tx:
         return self.connection.execute(statement, parameters)
 
 
-_RECORD = sa.insert(schema.audit)
+_RECORD = Prepared(sa.insert(schema.audit))
 
 
 class Ledger(ABC):

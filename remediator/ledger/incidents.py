@@ -12,8 +12,9 @@ from sqlalchemy.engine import Connection
 from catalog.model import Band
 from remediator.errors import GraceError
 from remediator.ledger.engine import Tx
-from remediator.ledger.schema import HEALED, incidents, runs
-from remediator.model import INCIDENT_MOVES, Incident, IncidentState, Outcome, RunState, new_id
+from remediator.ledger.prepared import Prepared
+from remediator.ledger.schema import ACTIVE, HEALED, incidents, runs
+from remediator.model import INCIDENT_MOVES, Incident, IncidentState, Outcome, new_id
 
 
 class LeaseLost(GraceError):
@@ -53,29 +54,77 @@ def _incident(row: Any) -> Incident:
 
 # Statements that every step of every run needs are made once: making one costs more than what the database does.
 _ID: sa.BindParameter[str] = sa.bindparam("id_")
-_GET = sa.select(incidents).where(incidents.c.id == _ID)
-_FENCE = sa.select(incidents.c.fence).where(incidents.c.id == _ID)
-_STATE = sa.select(incidents.c.state, incidents.c.wake_at).where(incidents.c.id == _ID)
-_OPEN_ONE = sa.select(incidents).where(
-    incidents.c.metric_id == sa.bindparam("metric_id_"),
-    incidents.c.resource == sa.bindparam("resource_"),
-    incidents.c.closed_at.is_(None),
+_GET = Prepared(sa.select(incidents).where(incidents.c.id == _ID))
+_FENCE = Prepared(sa.select(incidents.c.fence).where(incidents.c.id == _ID))
+_STATE = Prepared(sa.select(incidents.c.state, incidents.c.wake_at).where(incidents.c.id == _ID))
+_OPEN_ONE = Prepared(
+    sa.select(incidents).where(
+        incidents.c.metric_id == sa.bindparam("metric_id_"),
+        incidents.c.resource == sa.bindparam("resource_"),
+        incidents.c.closed_at.is_(None),
+    )
 )
-_NEW = sa.insert(incidents)
+_NEW = Prepared(sa.insert(incidents))
+_NOW: sa.BindParameter[float] = sa.bindparam("now_", type_=sa.Float)
+_DUE = sa.and_(incidents.c.closed_at.is_(None), incidents.c.wake_at <= _NOW, incidents.c.lease_until < _NOW)
+"""Its time has come, and nobody works on it."""
+_WAITED_LONGEST = (
+    sa.select(incidents.c.id)
+    .where(_DUE)
+    .order_by(incidents.c.wake_at)
+    .limit(sa.bindparam("limit_", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
+
+
+def _claiming(which: sa.ColumnElement[bool]) -> Prepared:
+    return Prepared(
+        sa.update(incidents)
+        .where(which)
+        .values(owner=sa.bindparam("owner_"), fence=incidents.c.fence + 1, lease_until=sa.bindparam("until_"))
+        .returning(incidents)
+    )
+
+
+_CLAIM_DUE = _claiming(incidents.c.id.in_(_WAITED_LONGEST))
+_CLAIM_ONE = _claiming(sa.and_(incidents.c.id == _ID, _DUE))
+_WAKE_FOR_TARGET = Prepared(
+    sa.update(incidents)
+    .where(
+        incidents.c.closed_at.is_(None),
+        incidents.c.target == sa.bindparam("target_"),
+        incidents.c.state.in_(
+            [sa.literal_column(f"'{each.value}'") for each in (IncidentState.OPEN, IncidentState.COOLING)]
+        ),
+    )
+    .values(wake_at=_NOW)
+)
+_BUSY_WITH_TARGET = Prepared(
+    sa.select(incidents.c.id)
+    .join(runs, runs.c.incident_id == incidents.c.id)
+    .where(
+        incidents.c.closed_at.is_(None),
+        incidents.c.target == sa.bindparam("target_"),
+        incidents.c.id != _ID,
+        ACTIVE,
+    )
+    .limit(sa.literal_column("1"))
+)
 
 
 @cache
-def _change(names: tuple[str, ...]) -> sa.Update:
-    """Set these columns, as far as the claim is still that of `fence_`."""
-    return (
+def _change(names: tuple[str, ...], *, fenced: bool) -> Prepared:
+    """Set these columns of an open incident; with `fenced`, as far as the claim is still that of `fence_`."""
+    claim = (incidents.c.fence == sa.bindparam("fence_"),) if fenced else ()
+    return Prepared(
         sa.update(incidents)
-        .where(incidents.c.id == _ID, incidents.c.fence == sa.bindparam("fence_"), incidents.c.closed_at.is_(None))
+        .where(incidents.c.id == _ID, incidents.c.closed_at.is_(None), *claim)
         .values({name: sa.bindparam(f"new_{name}") for name in names})
     )
 
 
 def get(connection: Connection, incident_id: str) -> Incident | None:
-    row = connection.execute(_GET, {"id_": incident_id}).first()
+    row = _GET.on(connection, {"id_": incident_id}).first()
     return _incident(row) if row else None
 
 
@@ -87,7 +136,7 @@ def find(connection: Connection, prefix: str) -> list[str]:
 
 def open_one(connection: Connection, metric_id: str, resource: str) -> Incident | None:
     """The open incident of this metric and resource."""
-    row = connection.execute(_OPEN_ONE, {"metric_id_": metric_id, "resource_": resource}).first()
+    row = _OPEN_ONE.on(connection, {"metric_id_": metric_id, "resource_": resource}).first()
     return _incident(row) if row else None
 
 
@@ -121,8 +170,8 @@ def open_new(
 ) -> str:
     """A new incident, due now; its id."""
     incident_id = new_id("inc", tx.now)
-    tx.execute(
-        _NEW,
+    _NEW.on(
+        tx.connection,
         {
             "id": incident_id,
             "metric_id": metric_id,
@@ -144,11 +193,6 @@ def open_new(
     return incident_id
 
 
-def _due(now: float) -> sa.ColumnElement[bool]:
-    """Its time has come, and nobody works on it."""
-    return sa.and_(incidents.c.closed_at.is_(None), incidents.c.wake_at <= now, incidents.c.lease_until < now)
-
-
 def next_wake(connection: Connection) -> float | None:
     """When the next open incident is due."""
     query = sa.select(sa.func.min(sa.func.max(incidents.c.wake_at, incidents.c.lease_until))).where(
@@ -167,28 +211,20 @@ def claim_due(tx: Tx, owner: str, lease: float, limit: int) -> list[Incident]:
 
     Each claim raises the fence: whoever had it before can write nothing any more.
     """
-    first = sa.select(incidents.c.id).where(_due(tx.now)).order_by(incidents.c.wake_at).limit(limit)
-    return _claim(tx, incidents.c.id.in_(first.with_for_update(skip_locked=True)), owner, lease)
+    claimed = {"now_": tx.now, "limit_": limit, "owner_": owner, "until_": tx.now + lease}
+    return [_incident(row) for row in _CLAIM_DUE.on(tx.connection, claimed)]
 
 
 def claim(tx: Tx, incident_id: str, owner: str, lease: float) -> Incident | None:
     """Take this incident if it is due; None when it is not, or somebody was faster."""
-    return next(iter(_claim(tx, sa.and_(incidents.c.id == incident_id, _due(tx.now)), owner, lease)), None)
-
-
-def _claim(tx: Tx, which: sa.ColumnElement[bool], owner: str, lease: float) -> list[Incident]:
-    taken = tx.execute(
-        sa.update(incidents)
-        .where(which)
-        .values(owner=owner, fence=incidents.c.fence + 1, lease_until=tx.now + lease)
-        .returning(incidents)
-    )
-    return [_incident(row) for row in taken]
+    claimed = {"id_": incident_id, "now_": tx.now, "owner_": owner, "until_": tx.now + lease}
+    row = _CLAIM_ONE.on(tx.connection, claimed).first()
+    return _incident(row) if row else None
 
 
 def check(tx: Tx, incident: Incident) -> None:
     """Nothing when the claim is still ours. Raises LeaseLost when somebody else has it."""
-    fence = tx.execute(_FENCE, {"id_": incident.id}).scalar()
+    fence = _FENCE.on(tx.connection, {"id_": incident.id}).scalar()
     if fence != incident.fence:
         raise LeaseLost(f"incident {incident.id} is no longer ours")
 
@@ -220,7 +256,8 @@ def renew(tx: Tx, incident: Incident, lease: float) -> None:
 
 def _fenced(tx: Tx, incident: Incident, **values: Any) -> None:
     new = {f"new_{name}": value for name, value in values.items()}
-    changed = tx.execute(_change(tuple(values)), {"id_": incident.id, "fence_": incident.fence, **new})
+    which = {"id_": incident.id, "fence_": incident.fence}
+    changed = _change(tuple(values), fenced=True).on(tx.connection, {**which, **new})
     if changed.rowcount != 1:
         raise LeaseLost(f"incident {incident.id} is no longer ours")
 
@@ -241,7 +278,7 @@ def move(
 
     Raises ForbiddenMove for a move that the state machine lacks, LeaseLost when the claim is gone.
     """
-    row = tx.execute(_STATE, {"id_": incident.id}).one()
+    row = _STATE.on(tx.connection, {"id_": incident.id}).one()
     current = row.state
     if row.wake_at is not None and row.wake_at != incident.wake_at:
         # Somebody woke it (an alert, an approval) since it was claimed: that must not be slept through.
@@ -266,9 +303,8 @@ def move(
 
 def set_fields(tx: Tx, incident_id: str, **values: Any) -> None:
     """Change fields of an open incident that are nobody's claim (firing alerts, wake time)."""
-    tx.execute(
-        sa.update(incidents).where(incidents.c.id == incident_id, incidents.c.closed_at.is_(None)).values(**values)
-    )
+    new = {f"new_{name}": value for name, value in values.items()}
+    _change(tuple(values), fenced=False).on(tx.connection, {"id_": incident_id, **new})
 
 
 def wake(tx: Tx, incident_id: str) -> None:
@@ -278,34 +314,15 @@ def wake(tx: Tx, incident_id: str) -> None:
 
 def wake_for_target(tx: Tx, target: str) -> None:
     """A target became free: whoever waits for it may be judged afresh."""
-    tx.execute(
-        sa.update(incidents)
-        .where(
-            incidents.c.closed_at.is_(None),
-            incidents.c.target == target,
-            incidents.c.state.in_([IncidentState.OPEN.value, IncidentState.COOLING.value]),
-        )
-        .values(wake_at=tx.now)
-    )
+    _WAKE_FOR_TARGET.on(tx.connection, {"target_": target, "now_": tx.now})
 
 
 def busy_with_target(connection: Connection, incident: Incident) -> str | None:
     """Another open incident on the same target that has a run going; its id."""
     if incident.target is None:
         return None
-    active = [state.value for state in RunState if state.active]
-    query = (
-        sa.select(incidents.c.id)
-        .join(runs, runs.c.incident_id == incidents.c.id)
-        .where(
-            incidents.c.closed_at.is_(None),
-            incidents.c.target == incident.target,
-            incidents.c.id != incident.id,
-            runs.c.state.in_(active),
-        )
-        .limit(1)
-    )
-    return connection.execute(query).scalar()
+    found = _BUSY_WITH_TARGET.on(connection, {"target_": incident.target, "id_": incident.id}).scalar()
+    return None if found is None else str(found)
 
 
 def counts(connection: Connection) -> dict[str, int]:
@@ -353,10 +370,10 @@ def _troubled(quiet: frozenset[str], unproven: str) -> sa.Select[Any]:
 def heals_since(connection: Connection, metric_id: str, resource: str, since: float) -> int:
     """How often this metric and resource were healed by Grace since then."""
     asked = {"metric_id_": metric_id, "resource_": resource, "since_": since}
-    return int(connection.execute(_HEALS_SINCE, asked).scalar_one())
+    return int(_HEALS_SINCE.on(connection, asked).scalar())
 
 
-_HEALS_SINCE = (
+_HEALS_SINCE = Prepared(
     sa.select(sa.func.count())
     .select_from(incidents)
     .where(

@@ -14,6 +14,7 @@ from catalog.model import Tier, Verb
 from remediator.errors import GraceError
 from remediator.ledger.engine import Tx
 from remediator.ledger.incidents import ForbiddenMove, LeaseLost
+from remediator.ledger.prepared import Prepared
 from remediator.ledger.schema import ACTIVE, incidents, runs, steps, track_records
 from remediator.model import RUN_MOVES, Plan, PlannedStep, Run, RunState, Step, new_id
 
@@ -27,15 +28,19 @@ VERIFIED_BY_METRIC = (
 
 # Statements that every run needs are made once: making one costs more than what the database does.
 _RUN: sa.BindParameter[str] = sa.bindparam("run_")
-_OF_INCIDENT = sa.select(runs).where(runs.c.incident_id == sa.bindparam("incident_")).order_by(runs.c.id)
-_STEPS_OF = sa.select(steps).where(steps.c.run_id == _RUN).order_by(steps.c.intended_at, steps.c.index)
-_STATE = sa.select(runs.c.state, runs.c.incident_id).where(runs.c.id == _RUN)
-_NEW = sa.insert(runs)
+_OF_INCIDENT = Prepared(sa.select(runs).where(runs.c.incident_id == sa.bindparam("incident_")).order_by(runs.c.id))
+_STEPS_OF = Prepared(sa.select(steps).where(steps.c.run_id == _RUN).order_by(steps.c.intended_at, steps.c.index))
+_GET = Prepared(sa.select(runs).where(runs.c.id == _RUN))
+_STATE = Prepared(sa.select(runs.c.state, runs.c.incident_id).where(runs.c.id == _RUN))
+_FENCE = Prepared(sa.select(runs.c.fence).where(runs.c.id == _RUN))
+_NEW = Prepared(sa.insert(runs))
 _WHICH = (steps.c.run_id == _RUN, steps.c.phase == sa.bindparam("phase_"), steps.c.index == sa.bindparam("index_"))
-_ATTEMPTS = sa.select(steps.c.attempts).where(*_WHICH)
-_NEW_STEP = sa.insert(steps)
-_INTEND_AGAIN = sa.update(steps).where(*_WHICH).values(state="intended", attempts=sa.bindparam("attempts_"), error=None)
-_FINISH = (
+_ATTEMPTS = Prepared(sa.select(steps.c.attempts).where(*_WHICH))
+_NEW_STEP = Prepared(sa.insert(steps))
+_INTEND_AGAIN = Prepared(
+    sa.update(steps).where(*_WHICH).values(state="intended", attempts=sa.bindparam("attempts_"), error=None)
+)
+_FINISH = Prepared(
     sa.update(steps)
     .where(*_WHICH)
     .values(
@@ -49,23 +54,33 @@ _BEGAN = runs.c.started_at.is_not(None)
 _THIS_PLAYBOOK = runs.c.playbook_id == sa.bindparam("playbook_")
 _THIS_TARGET = runs.c.target == sa.bindparam("target_")
 _THIS_GROUP = runs.c.group == sa.bindparam("group_")
-_LAST = sa.select(sa.func.max(runs.c.started_at)).where(_BEGAN, _THIS_PLAYBOOK, _THIS_TARGET)
-_STARTED = sa.select(sa.func.count()).select_from(runs).where(runs.c.started_at > sa.bindparam("hour_"))
-_STARTED_ON_TARGET = _STARTED.where(_THIS_TARGET)
-_ACTIVE_ON_TARGET = sa.select(runs.c.id).where(_THIS_TARGET, ACTIVE)
-_ACTIVE_IN_GROUP = sa.select(sa.func.count()).select_from(runs).where(_THIS_GROUP, ACTIVE)
-_CHANGED = sa.select(runs.c.target).where(_BEGAN, _THIS_GROUP, runs.c.started_at > sa.bindparam("since_")).distinct()
-_OUTCOMES = (
+_LAST = Prepared(sa.select(sa.func.max(runs.c.started_at)).where(_BEGAN, _THIS_PLAYBOOK, _THIS_TARGET))
+_COUNTED_STARTS = sa.select(sa.func.count()).select_from(runs).where(runs.c.started_at > sa.bindparam("hour_"))
+_STARTED = Prepared(_COUNTED_STARTS)
+_STARTED_ON_TARGET = Prepared(_COUNTED_STARTS.where(_THIS_TARGET))
+_ACTIVE_ON_TARGET = Prepared(sa.select(runs.c.id).where(_THIS_TARGET, ACTIVE))
+_ACTIVE_IN_GROUP = Prepared(sa.select(sa.func.count()).select_from(runs).where(_THIS_GROUP, ACTIVE))
+_CHANGED = Prepared(
+    sa.select(runs.c.target).where(_BEGAN, _THIS_GROUP, runs.c.started_at > sa.bindparam("since_")).distinct()
+)
+_OUTCOMES = Prepared(
     sa.select(runs.c.outcome, sa.func.count())
-    .where(_THIS_PLAYBOOK, runs.c.outcome.in_(VERIFIED_BY_METRIC))
+    .where(_THIS_PLAYBOOK, runs.c.outcome.in_([sa.literal_column(f"'{each}'") for each in VERIFIED_BY_METRIC]))
     .group_by(runs.c.outcome)
 )
-_TRACK_RECORD = sa.select(track_records).where(track_records.c.playbook_id == sa.bindparam("playbook_"))
+_TRACK_RECORD = Prepared(sa.select(track_records).where(track_records.c.playbook_id == sa.bindparam("playbook_")))
+_RENEW = Prepared(
+    sa.update(runs)
+    .where(runs.c.id == _RUN, runs.c.fence == sa.bindparam("fence_"))
+    .values(lease_until=sa.bindparam("until_"))
+)
 
 
 @cache
-def _change(names: tuple[str, ...]) -> sa.Update:
-    return sa.update(runs).where(runs.c.id == _RUN).values({name: sa.bindparam(f"new_{name}") for name in names})
+def _change(names: tuple[str, ...]) -> Prepared:
+    return Prepared(
+        sa.update(runs).where(runs.c.id == _RUN).values({name: sa.bindparam(f"new_{name}") for name in names})
+    )
 
 
 class TargetBusy(GraceError):
@@ -122,7 +137,7 @@ def _step(row: Any) -> Step:
 
 
 def get(connection: Connection, run_id: str) -> Run | None:
-    row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).first()
+    row = _GET.on(connection, {"run_": run_id}).first()
     return _run(row) if row else None
 
 
@@ -152,11 +167,11 @@ def listing(
 
 def of_incident(connection: Connection, incident_id: str) -> list[Run]:
     """Its runs, oldest first, plans that never began included."""
-    return [_run(row) for row in connection.execute(_OF_INCIDENT, {"incident_": incident_id})]
+    return [_run(row) for row in _OF_INCIDENT.on(connection, {"incident_": incident_id})]
 
 
 def steps_of(connection: Connection, run_id: str) -> list[Step]:
-    return [_step(row) for row in connection.execute(_STEPS_OF, {"run_": run_id})]
+    return [_step(row) for row in _STEPS_OF.on(connection, {"run_": run_id})]
 
 
 def create(
@@ -175,8 +190,8 @@ def create(
 ) -> str:
     """A new run in `state`; its id."""
     run_id = run_id or new_id("run", tx.now)
-    tx.execute(
-        _NEW,
+    _NEW.on(
+        tx.connection,
         {
             "id": run_id,
             "incident_id": incident_id,
@@ -202,7 +217,7 @@ def create(
 
 def move(tx: Tx, run_id: str, state: RunState, **values: Any) -> None:
     """Bring a run to `state`, and record it. Raises ForbiddenMove, or TargetBusy when another run has its target."""
-    row = tx.execute(_STATE, {"run_": run_id}).one()
+    row = _STATE.on(tx.connection, {"run_": run_id}).one()
     current = RunState(row.state)
     if state is not current and state not in RUN_MOVES[current]:
         raise ForbiddenMove(f"a run cannot go from {current.value} to {state.value}")
@@ -224,17 +239,17 @@ def move(tx: Tx, run_id: str, state: RunState, **values: Any) -> None:
 def update(tx: Tx, run_id: str, **values: Any) -> None:
     """Change fields that are not the state."""
     new = {f"new_{name}": value for name, value in values.items()}
-    tx.execute(_change(tuple(values)), {"run_": run_id, **new})
+    _change(tuple(values)).on(tx.connection, {"run_": run_id, **new})
 
 
 def intend(tx: Tx, run: Run, phase: str, index: int, step: PlannedStep) -> int:
     """Journal that a step is about to be done; its number of attempts, this one included."""
     which = {"run_": run.id, "phase_": phase, "index_": index}
-    attempts = tx.execute(_ATTEMPTS, which).scalar()
+    attempts: int | None = _ATTEMPTS.on(tx.connection, which).scalar()
     if attempts is None:
         attempts = 1
-        tx.execute(
-            _NEW_STEP,
+        _NEW_STEP.on(
+            tx.connection,
             {
                 "run_id": run.id,
                 "phase": phase,
@@ -251,7 +266,7 @@ def intend(tx: Tx, run: Run, phase: str, index: int, step: PlannedStep) -> int:
         )
     else:
         attempts += 1
-        tx.execute(_INTEND_AGAIN, {**which, "attempts_": attempts})
+        _INTEND_AGAIN.on(tx.connection, {**which, "attempts_": attempts})
     tx.record(
         "step_intended",
         {
@@ -276,7 +291,7 @@ def finish(
     """Journal what came of a step."""
     state = "failed" if error else "done"
     came = {"state_": state, "after_": None if after is None else dict(after), "error_": error, "now_": tx.now}
-    tx.execute(_FINISH, {"run_": run.id, "phase_": phase, "index_": index, **came})
+    _FINISH.on(tx.connection, {"run_": run.id, "phase_": phase, "index_": index, **came})
     body: dict[str, Any] = {"phase": phase, "step": index, "result": state}
     if after is not None:
         body["after"] = dict(after)
@@ -301,24 +316,16 @@ def history(
     connection: Connection, *, playbook_id: str, target: str, group: str, now: float, blast_within: float
 ) -> History:
     """Counted in the transaction that decides, so that two decisions never share a budget."""
-    asked = {
-        "playbook_": playbook_id,
-        "target_": target,
-        "group_": group,
-        "hour_": now - 3600,
-        "since_": now - blast_within,
-    }
-
-    def said(query: sa.Select[Any]) -> Any:
-        return connection.execute(query, asked).scalar()
-
+    on_target, in_group, an_hour = {"target_": target}, {"group_": group}, {"hour_": now - 3600}
     return History(
-        last_of_playbook_on_target=said(_LAST),
-        started_last_hour_target=said(_STARTED_ON_TARGET),
-        started_last_hour_all=said(_STARTED),
-        active_on_target=said(_ACTIVE_ON_TARGET),
-        active_in_group=said(_ACTIVE_IN_GROUP),
-        group_targets_changed=frozenset(row[0] for row in connection.execute(_CHANGED, asked)),
+        last_of_playbook_on_target=_LAST.on(connection, {"playbook_": playbook_id, **on_target}).scalar(),
+        started_last_hour_target=_STARTED_ON_TARGET.on(connection, {**an_hour, **on_target}).scalar(),
+        started_last_hour_all=_STARTED.on(connection, an_hour).scalar(),
+        active_on_target=_ACTIVE_ON_TARGET.on(connection, on_target).scalar(),
+        active_in_group=_ACTIVE_IN_GROUP.on(connection, in_group).scalar(),
+        group_targets_changed=frozenset(
+            row[0] for row in _CHANGED.on(connection, {**in_group, "since_": now - blast_within})
+        ),
     )
 
 
@@ -327,9 +334,9 @@ def outcomes(connection: Connection, playbook_id: str) -> tuple[int, int]:
 
     Those of runs that retention has let go of count too.
     """
-    found = {row[0]: row[1] for row in connection.execute(_OUTCOMES, {"playbook_": playbook_id})}
+    found = {row[0]: row[1] for row in _OUTCOMES.on(connection, {"playbook_": playbook_id})}
     healed = found.pop(RunState.HEALED.value, 0)
-    long_ago = connection.execute(_TRACK_RECORD, {"playbook_": playbook_id}).first()
+    long_ago = _TRACK_RECORD.on(connection, {"playbook_": playbook_id}).first()
     return healed + (long_ago.healed if long_ago else 0), sum(found.values()) + (long_ago.others if long_ago else 0)
 
 
@@ -380,7 +387,7 @@ def claim(tx: Tx, run_id: str, owner: str, lease: float) -> Run | None:
 
 def check(tx: Tx, run: Run) -> None:
     """Nothing when the claim is still ours. Raises LeaseLost when somebody else has it."""
-    if tx.execute(sa.select(runs.c.fence).where(runs.c.id == run.id)).scalar() != run.fence:
+    if _FENCE.on(tx.connection, {"run_": run.id}).scalar() != run.fence:
         raise LeaseLost(f"run {run.id} is no longer ours")
 
 
@@ -398,9 +405,8 @@ def check_driver(tx: Tx, run_id: str, owner: str) -> None:
 
 def renew(tx: Tx, run: Run, lease: float) -> None:
     """Hold the claim for `lease` seconds from now; with 0, give it back. Raises LeaseLost."""
-    where = (runs.c.id == run.id, runs.c.fence == run.fence)
-    until = tx.now + lease if lease else 0
-    if tx.execute(sa.update(runs).where(*where).values(lease_until=until)).rowcount != 1:
+    held = {"run_": run.id, "fence_": run.fence, "until_": tx.now + lease if lease else 0}
+    if _RENEW.on(tx.connection, held).rowcount != 1:
         raise LeaseLost(f"run {run.id} is no longer ours")
 
 

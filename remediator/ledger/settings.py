@@ -9,19 +9,22 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from remediator.ledger.engine import Tx
+from remediator.ledger.prepared import Prepared
 from remediator.ledger.schema import holds, settings
 
-_ALL = sa.select(settings.c.name, settings.c.value)
+_ALL = Prepared(sa.select(settings.c.name, settings.c.value))
+_AUTHORS = Prepared(sa.select(settings.c.name, settings.c.by))
+_HELD = Prepared(sa.select(holds).where(holds.c.until > sa.bindparam("now_", type_=sa.Float)).order_by(holds.c.target))
 
 
 def load(connection: Connection) -> dict[str, Any]:
     """Every setting by name."""
-    return {row.name: row.value for row in connection.execute(_ALL)}
+    return {row.name: row.value for row in _ALL.on(connection)}
 
 
 def authors(connection: Connection) -> dict[str, str]:
     """Who set each setting last."""
-    return {row.name: row.by for row in connection.execute(sa.select(settings.c.name, settings.c.by))}
+    return {row.name: row.by for row in _AUTHORS.on(connection)}
 
 
 def put(tx: Tx, changes: Mapping[str, Any], *, by: str, reason: str, run_id: str | None = None) -> dict[str, Any]:
@@ -47,10 +50,9 @@ def put_quietly(tx: Tx, name: str, value: Any) -> None:
 
 def held(connection: Connection, now: float) -> list[dict[str, Any]]:
     """Targets on hold now."""
-    query = sa.select(holds).where(holds.c.until > now).order_by(holds.c.target)
     return [
         {"target": row.target, "until": row.until, "by": row.by, "reason": row.reason}
-        for row in connection.execute(query)
+        for row in _HELD.on(connection, {"now_": now})
     ]
 
 

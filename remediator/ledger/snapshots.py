@@ -8,7 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from remediator.ledger.engine import Tx
+from remediator.ledger.prepared import Prepared
 from remediator.ledger.schema import snapshots
+
+_KEEP = Prepared(sa.insert(snapshots))
 
 
 def keep(
@@ -22,16 +25,17 @@ def keep(
     body: dict[str, Any],
 ) -> None:
     """Store a snapshot (`moment` is before or after). Recorded."""
-    tx.execute(
-        sa.insert(snapshots).values(
-            incident_id=incident_id,
-            run_id=run_id,
-            moment=moment,
-            metric_id=metric_id,
-            resource=resource,
-            at=tx.now,
-            body=body,
-        )
+    _KEEP.on(
+        tx.connection,
+        {
+            "incident_id": incident_id,
+            "run_id": run_id,
+            "moment": moment,
+            "metric_id": metric_id,
+            "resource": resource,
+            "at": tx.now,
+            "body": body,
+        },
     )
     tx.record(
         "snapshot",

@@ -160,7 +160,7 @@ async def test_heals_of_one_metric_and_resource_are_counted_since_then(ledger: L
 async def test_counting_heals_does_not_read_every_incident(tmp_path: Path) -> None:
     ledger = await Ledger.open(tmp_path / "ledger.db", SystemClock())
     try:
-        asked = incidents._HEALS_SINCE.params(metric_id_="m", resource_="a", since_=0.0)
+        asked = incidents._HEALS_SINCE.statement.params(metric_id_="m", resource_="a", since_=0.0)
         text = asked.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
         plan = await ledger.read(lambda c: [row[3] for row in c.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")])
         assert any("incidents_healed" in line for line in plan), plan
