@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -58,7 +59,8 @@ class SqlDriver:
 
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
         setting = self._setting(target, verb)
-        return {"value": await self._read(target, setting)}
+        database, patience = self._database(target)
+        return {"value": await _in_thread(database, patience, lambda: database.read(setting.read))}
 
     async def may(self, target: Target, verb: Verb, context: StepContext) -> Permission:
         setting = self._setting(target, verb)
@@ -81,11 +83,13 @@ class SqlDriver:
 
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
         setting, value = self._setting(target, verb), desired["value"]
-        if _same(await self._read(target, setting), value):
-            return
         database, patience = self._database(target)
-        await _in_thread(database, patience, lambda: database.write(setting.write, value))
-        if not _same(found := await self._read(target, setting), value):
+        found = await _in_thread(
+            database,
+            patience,
+            lambda: database.bring_about(setting.read, setting.write, value, lambda now: _same(now, value)),
+        )
+        if not _same(found, value):
             raise Permanent(f"{target.name} was set to {value} but reads {found}: something else sets it too")
 
     def reached(self, verb: Verb, desired: State, observed: State) -> bool:
@@ -109,11 +113,6 @@ class SqlDriver:
 
     async def close(self) -> None:
         return None
-
-    async def _read(self, target: Target, setting: Throttle | Pause) -> Value:
-        database, patience = self._database(target)
-        value: Value = await _in_thread(database, patience, lambda: database.read(setting.read))
-        return value
 
     def _database(self, target: Target) -> tuple[Database, float]:
         config = self._config(target)
@@ -141,14 +140,21 @@ class SqlDriver:
 
 
 async def _in_thread(database: Database, patience: float, work: Callable[[], T]) -> T:
-    """A thread cannot be stopped: the database's own bounds end it, or the cut of its conversation."""
+    """A thread cannot be stopped: the database's own bounds end it, or the cut of its conversation.
+
+    Each of its transactions has its own time.
+    """
+    longest = patience + _LEEWAY
+    waited_for = asyncio.get_running_loop().run_in_executor(None, work)
     try:
-        async with asyncio.timeout(patience + _LEEWAY):
-            return await asyncio.to_thread(work)
-    except TimeoutError as error:
-        raise Transient(f"the database did not answer in {patience + _LEEWAY:g} s") from error
+        while (left := database.begun + longest - time.monotonic()) > 0:
+            if (await asyncio.wait((waited_for,), timeout=left))[0]:
+                return waited_for.result()
+        raise Transient(f"the database did not answer in {longest:g} s")
     finally:
         database.cut()
+        if not waited_for.cancel() and not waited_for.cancelled():
+            waited_for.exception()  # what went wrong is told here or nowhere: a log would tell it with its secrets
 
 
 def _throttled(name: str, setting: Throttle, args: Mapping[str, Any], now: Value) -> Value:

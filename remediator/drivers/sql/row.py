@@ -1,18 +1,18 @@
-"""One value in one row, read and written in short transactions of their own."""
+"""One value in one row, read and written in short transactions of their own, over one connection."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, TextClause, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -36,25 +36,39 @@ _PASSING_CODES = ("08", "40", "53", "55P03", "57")
 
 
 class Database:
-    """Blocking: call it in a thread. Nothing takes longer than `patience` seconds, waiting for locks included."""
+    """One conversation with a database. Blocking: call it in a thread.
+
+    No statement takes longer than `patience` seconds, waiting for locks included.
+    """
 
     def __init__(self, url: str, password_file: Path | None, patience: float) -> None:
-        self._url = _normal(make_url(url), password_file)
+        self._url = _normal(_parsed(url), password_file)
         self._patience = patience
         self._wire: socket.socket | None = None
-        self._wire_lock = threading.Lock()
+        self._lock = threading.Lock()
+        self._over = False
+        self.begun = time.monotonic()
+        """When the latest transaction could begin (monotonic seconds); connecting is part of the first one."""
 
     def read(self, statement: str) -> Value:
         """The one value in the one row. Raises Permanent where there is none or more than one."""
-        with self._connection() as connection:
-            return _only(connection, statement)
+        with self._conversation() as connection:
+            return self._value(connection, statement)
 
-    def write(self, statement: str, value: Value) -> None:
-        """Set the value. Exactly one row changes, or none does and Permanent is raised."""
-        with self._connection() as connection:
-            changed = connection.execute(text(statement), {"value": value}).rowcount
-            if changed != 1:
-                raise Permanent(f"the statement would change {changed} rows instead of one: nothing was changed")
+    def bring_about(self, read: str, write: str, value: Value, stands: Callable[[Value], bool]) -> Value:
+        """What is read in the end: `value` is written where what is read at first does not stand for it already.
+
+        Exactly one row changes, or none does and Permanent is raised. What is read in the end is what was committed.
+        """
+        with self._conversation() as connection:
+            found = self._value(connection, read)
+            if stands(found):
+                return found
+            with self._transaction(connection):
+                changed = connection.execute(_statement(write), {"value": value}).rowcount
+                if changed != 1:
+                    raise Permanent(f"the statement would change {changed} rows instead of one: nothing was changed")
+            return self._value(connection, read)
 
     def rehearse(self, statement: str) -> None:
         """Have the database plan it and carry nothing out. Raises Refused where it would not be allowed."""
@@ -62,30 +76,36 @@ class Database:
             file = Path(self._url.database)
             if not os.access(file, os.W_OK) or not os.access(file.parent, os.W_OK):
                 raise Refused(f"may not write {file} and its folder", reason="permission")
-        with self._connection() as connection:
-            connection.execute(text(f"EXPLAIN {statement}"), {"value": 0})
+        with self._conversation() as connection, self._transaction(connection):
+            connection.execute(_statement(f"EXPLAIN {statement}"), {"value": 0})
 
     def cut(self) -> None:
-        """End a conversation with a server that fell silent, from another thread: the waiting one gets an error.
+        """End the conversation, from another thread: no transaction begins any more, and an open one is rolled back.
 
-        Does nothing where no conversation is under way, and for SQLite, whose waiting is bounded by itself.
+        Where a server fell silent, who waits for it gets an error. SQLite's waiting, and a commit that has begun, end
+        by themselves.
         """
-        with self._wire_lock:
+        with self._lock:
+            self._over = True
             if self._wire is not None:
                 with suppress(OSError):
                     self._wire.shutdown(socket.SHUT_RDWR)
 
+    def _value(self, connection: Connection, statement: str) -> Value:
+        with self._transaction(connection):
+            return _only(connection, statement)
+
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        """One transaction: committed when the block ends well, else rolled back."""
+    def _conversation(self) -> Iterator[Connection]:
         if self._url.get_backend_name() == "sqlite" and self._url.database:
-            _must_exist(Path(self._url.database))
+            _must_exist(self._url.database)
         try:
-            engine = _engine(self._url, tuple(self._bounds().items()))
-            with engine.begin() as connection, self._cuttable(connection):
-                for statement in self._own_bounds():
-                    connection.execute(text(statement))
-                yield connection
+            with _engine(self._url, self._bounds()).connect() as connection:
+                if self._url.get_backend_name() != "postgresql":
+                    yield connection
+                else:
+                    with self._cuttable(connection):
+                        yield connection
         except DBAPIError as error:
             raise _translated(error) from error
         except (NoSuchModuleError, ImportError) as error:
@@ -97,28 +117,44 @@ class Database:
             raise Permanent(f"the database cannot be used: {type(error).__name__}") from error
 
     @contextmanager
+    def _transaction(self, connection: Connection) -> Iterator[None]:
+        """Committed when the block ends well and nobody cut it, else rolled back."""
+        self._go_on()
+        with connection.begin():
+            for statement in self._own_bounds():
+                connection.execute(_statement(statement))
+            yield
+            self._go_on()
+        self.begun = time.monotonic()
+
+    def _go_on(self) -> None:
+        if self._over:
+            raise Transient("the conversation with the database was ended")
+
+    @contextmanager
     def _cuttable(self, connection: Connection) -> Iterator[None]:
         """While the block runs, `cut` reaches the server's socket (a copy of it, so that nobody closes it twice)."""
         link = connection.connection.dbapi_connection
-        if self._url.get_backend_name() != "postgresql" or link is None:
+        if link is None:
             yield
             return
         wire = socket.socket(fileno=os.dup(link.fileno()))
-        self._wire = wire
+        with self._lock:
+            self._wire = wire
         try:
             yield
         finally:
-            with self._wire_lock:
+            with self._lock:
                 self._wire = None
             wire.close()
 
-    def _bounds(self) -> dict[str, Any]:
+    def _bounds(self) -> tuple[tuple[str, float], ...]:
         backend = self._url.get_backend_name()
         if backend == "sqlite":
-            return {"timeout": self._patience}
+            return (("timeout", self._patience),)
         if backend == "postgresql":
-            return {"connect_timeout": max(2, round(self._patience))}
-        return {}
+            return (("connect_timeout", max(2, round(self._patience))),)
+        return ()
 
     def _own_bounds(self) -> tuple[str, ...]:
         """In the transaction, not in the connection's options: poolers such as PgBouncer refuse those."""
@@ -128,16 +164,29 @@ class Database:
         return (f"SET LOCAL statement_timeout = {millis}", f"SET LOCAL lock_timeout = {millis}")
 
 
-@lru_cache(maxsize=64)
-def _engine(url: URL, bounds: tuple[tuple[str, Any], ...]) -> Engine:
-    """What is known of a database. It keeps no connection: each transaction makes one and ends it."""
-    return create_engine(url, poolclass=NullPool, connect_args=dict(bounds), hide_parameters=True)
+@lru_cache(maxsize=1024)
+def _engine(url: URL, bounds: tuple[tuple[str, float], ...]) -> Engine:
+    """What is known of a database (13 kB). It keeps no connection: each conversation makes one and ends it."""
+    # What a conversation left open ends with its connection: nothing need be reset before.
+    return create_engine(
+        url, poolclass=NullPool, pool_reset_on_return=None, connect_args=dict(bounds), hide_parameters=True
+    )
 
 
-def _must_exist(file: Path) -> None:
+@lru_cache(maxsize=4096)
+def _statement(words: str) -> TextClause:
+    return text(words)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> URL:
+    return make_url(url)
+
+
+def _must_exist(file: str) -> None:
     """sqlite would make an empty database where there is none."""
     try:
-        file.stat()
+        os.stat(file)
     except PermissionError as error:
         raise Refused(f"may not open the database {file}", reason="permission") from error
     except OSError as error:
@@ -156,7 +205,7 @@ def _normal(url: URL, password_file: Path | None) -> URL:
 
 
 def _only(connection: Connection, statement: str) -> Value:
-    rows = connection.execute(text(statement)).fetchmany(2)
+    rows = connection.execute(_statement(statement)).fetchmany(2)
     if len(rows) != 1 or len(rows[0]) != 1:
         raise Permanent("the reading statement must give one row with one column")
     return _plain(rows[0][0])

@@ -161,11 +161,12 @@ class Exits:
             self.log.append(("read", statement))
             return 60 if "rate" in statement else 0
 
-        def write(database: Database, statement: str, value: Any) -> None:
-            self.log.append(("write", statement, value))
+        def bring_about(database: Database, reading: str, writing: str, value: Any, stands: Any) -> int:
+            self.log.append(("write", reading, writing, value))
+            return read(database, reading)
 
         patch.setattr(Database, "read", read)
-        patch.setattr(Database, "write", write)
+        patch.setattr(Database, "bring_about", bring_about)
 
     def _clients(self, patch: pytest.MonkeyPatch) -> None:
         """Those that bring a client of their own: what is asked of it."""
