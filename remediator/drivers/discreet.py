@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, cast
 
 from catalog.inventory import Target
@@ -46,9 +47,11 @@ class _Discreet:
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
         with self._hiding():
             observed = await self._driver.observe(target, verb, context)
-        # A weak password may be an ordinary word, and a name is none.
-        redactor = Redactor(secret for secret in self._world.secrets() if len(secret) >= _SURE)
-        for text in _texts(observed):
+        texts = tuple(_texts(observed))
+        if not texts:
+            return observed  # mostly: a number holds no secret, whatever they are
+        redactor = _of_sure_ones(frozenset(self._world.secrets()))
+        for text in texts:
             if redactor.text(text) != text:
                 # It would be journaled, audited and shown, and cut out it could not be given back.
                 raise Permanent(f"{target.name} reads a value that holds a secret: have it read another one")
@@ -78,6 +81,12 @@ class _DiscreetAsking(_Discreet):
         with self._hiding():
             found = await self._driver.may(target, verb, context)
         return replace(found, why=brief(self._world.redactor().text(found.why)))
+
+
+@lru_cache(maxsize=4)
+def _of_sure_ones(secrets: frozenset[str]) -> Redactor:
+    """A weak password may be an ordinary word, and a name is none."""
+    return Redactor(secret for secret in secrets if len(secret) >= _SURE)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -10,7 +10,7 @@ import html
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
@@ -21,33 +21,45 @@ LOOKAHEAD = 64 * 1024
 """Bytes that must be read beyond a limit, so that a secret that crosses it is known as one."""
 
 _LONGEST_LINE_PART = 8
+_MANY = 500
+"""Forms, of some twenty secrets: so many are looked for by their beginnings."""
 _GAP = rb"(?:[\x00-\x20\x7f]|\x1b\[[0-9;]{0,20}[A-Za-z])*"
 _COLOUR = re.compile(rb"\x1b\[[0-9;]{0,20}[A-Za-z]")
 _BLANK = bytes(range(0x21)) + b"\x7f"
 _CUT = b"\n[cut here: there was more]\n"
 
 # Each marks what must not be seen as the group `s`. None of them looks far back or ahead: hostile text costs no more.
+# One is looked for only where one of the words beside it stands: nothing that it finds is without them.
 _NAME = rb"(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|(?:api|access|private|auth|session)[_-]?key)s?"
 _NAME += rb"[\w.-]{0,40}"
 _HEADER = rb"(?:authorization|x-api-key|x-auth-token|cookie)"
 _QUOTED = (rb"\"(?P<s>(?:\\.|[^\"\\])*)(?:\"|\Z)", rb"'(?P<s>(?:\\.|[^'\\])*)(?:'|\Z)")
+_NAMES = (b"pass", b"pwd", b"secret", b"token", b"credential", b"key")
+_HEADERS = (b"authorization", b"x-api-key", b"x-auth-token", b"cookie")
 _LOOKS_SECRET = tuple(
-    re.compile(pattern, re.IGNORECASE | re.DOTALL)
-    for pattern in (
-        rb"(?P<s>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z))",
-        rb"://[^\s/?#@:]{0,200}:(?P<s>[^\s/?#]{1,1000})@",
-        rb"https?://(?P<s>[^\s/?#@:]{1,1000})@",
-        *(rb"(?:" + _HEADER + rb"|" + _NAME + rb")[\"']?\s{0,8}[:=]>?\s{0,8}" + quoted for quoted in _QUOTED),
-        _HEADER + rb"[\"']?\s{0,8}[:=][ \t]{0,8}(?P<s>[^\s\"'][^\r\n]*)",
-        rb"\b(?:bearer|basic)\s{1,8}(?P<s>[a-z0-9._~+/=-]{8,})",
-        _NAME + rb"\s{0,8}=>?\s{0,8}(?P<s>[^\s&\"'][^\s&]*)",
-        _NAME + rb":[ \t]{0,8}(?P<s>[^\s\"'][^\r\n]*)",
-        _NAME + rb"[\"']\s{0,8}:\s{0,8}(?P<s>[^\s\"'{\[,}][^\r\n,}]*)",
-        rb"(?<![\w-])--?(?=[a-z])[\w-]{0,40}?" + _NAME + rb"[ \t]{1,8}(?P<s>[^\s-]\S*)",
-        rb"(?P<s>\beyJ[a-z0-9_-]{4,}\.[a-z0-9_-]{4,}\.[a-z0-9_-]*)",
-        rb"(?P<s>\bgrace_[a-z0-9_-]{43})",
+    (frozenset(words), re.compile(pattern, re.IGNORECASE | re.DOTALL))
+    for words, pattern in (
+        (
+            (b"-----begin",),
+            rb"(?P<s>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z))",
+        ),
+        ((b"://",), rb"://[^\s/?#@:]{0,200}:(?P<s>[^\s/?#]{1,1000})@"),
+        ((b"://",), rb"https?://(?P<s>[^\s/?#@:]{1,1000})@"),
+        *(
+            ((*_HEADERS, *_NAMES), rb"(?:" + _HEADER + rb"|" + _NAME + rb")[\"']?\s{0,8}[:=]>?\s{0,8}" + quoted)
+            for quoted in _QUOTED
+        ),
+        (_HEADERS, _HEADER + rb"[\"']?\s{0,8}[:=][ \t]{0,8}(?P<s>[^\s\"'][^\r\n]*)"),
+        ((b"bearer", b"basic"), rb"\b(?:bearer|basic)\s{1,8}(?P<s>[a-z0-9._~+/=-]{8,})"),
+        (_NAMES, _NAME + rb"\s{0,8}=>?\s{0,8}(?P<s>[^\s&\"'][^\s&]*)"),
+        (_NAMES, _NAME + rb":[ \t]{0,8}(?P<s>[^\s\"'][^\r\n]*)"),
+        (_NAMES, _NAME + rb"[\"']\s{0,8}:\s{0,8}(?P<s>[^\s\"'{\[,}][^\r\n,}]*)"),
+        (_NAMES, rb"(?<![\w-])--?(?=[a-z])[\w-]{0,40}?" + _NAME + rb"[ \t]{1,8}(?P<s>[^\s-]\S*)"),
+        ((b"eyj",), rb"(?P<s>\beyJ[a-z0-9_-]{4,}\.[a-z0-9_-]{4,}\.[a-z0-9_-]*)"),
+        ((b"grace_",), rb"(?P<s>\bgrace_[a-z0-9_-]{43})"),
     )
 )
+_WORDS = tuple(sorted(frozenset().union(*(words for words, _ in _LOOKS_SECRET))))
 # The word that a text was cut in: an address whose @ would have come, a token without its end.
 _TORN_WORD = re.compile(rb"\S{0,1300}\Z")
 
@@ -56,6 +68,7 @@ class Redactor:
     """Knows secrets, and hides them in whatever it is given: also broken over lines, coloured, quoted or encoded."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        # The set that was given, where it is one: its hash, and all that is known of it, are kept.
         self._secrets = frozenset(secrets)
         self._forms = _all_forms(self._secrets)
 
@@ -96,18 +109,43 @@ class Redactor:
 
     def _spans(self, said: bytes) -> Iterator[tuple[int, int]]:
         plain = _COLOUR.sub(b"", said).translate(None, _BLANK)
-        for form in self._forms:
+        for form in self._probable(plain):
             if form in plain:
                 letters = _GAP.join(re.escape(bytes((byte,))) for byte in form)
                 yield from (found.span() for found in re.finditer(letters, said))
-        for pattern in _LOOKS_SECRET:
-            yield from (found.span("s") for found in pattern.finditer(said))
+        yield from (found.span("s") for found in _looking_secret(said))
+
+    def _probable(self, plain: bytes) -> Iterable[bytes]:
+        """The forms that may stand in a text: of many, those whose beginning stands there."""
+        if len(self._forms) < _MANY:
+            return self._forms
+        known = _by_beginning(self._secrets)
+        here = {part for at in range(len(plain) - SHORTEST + 1) if (part := plain[at : at + SHORTEST]) in known}
+        return [form for part in here for form in known[part]]
+
+
+def _looking_secret(said: bytes) -> Iterator[re.Match[bytes]]:
+    """What looks like a secret, its group `s`."""
+    small = said.lower()
+    here = {word for word in _WORDS if word in small}
+    for words, pattern in _LOOKS_SECRET:
+        if not here.isdisjoint(words):
+            yield from pattern.finditer(said)
 
 
 @lru_cache(maxsize=16)
 def _all_forms(secrets: frozenset[str]) -> tuple[bytes, ...]:
     """Of all secrets, the longest first."""
     return tuple(sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True))
+
+
+@lru_cache(maxsize=16)
+def _by_beginning(secrets: frozenset[str]) -> Mapping[bytes, tuple[bytes, ...]]:
+    """All forms by their first bytes; none is shorter."""
+    found: dict[bytes, list[bytes]] = {}
+    for form in _all_forms(secrets):
+        found.setdefault(form[:SHORTEST], []).append(form)
+    return {beginning: tuple(forms) for beginning, forms in found.items()}
 
 
 def brief(said: str, longest: int = 400) -> str:
@@ -119,10 +157,8 @@ def brief(said: str, longest: int = 400) -> str:
 
 def named(text: str) -> Iterator[str]:
     """What looks like a secret in a text that is not for showing: an address, a list of hosts, a set of variables."""
-    said = text.encode("utf-8", "surrogatepass")
-    for pattern in _LOOKS_SECRET:
-        for found in pattern.finditer(said):
-            yield found["s"].decode("utf-8", "replace").strip().strip("\"'")
+    for found in _looking_secret(text.encode("utf-8", "surrogatepass")):
+        yield found["s"].decode("utf-8", "replace").strip().strip("\"'")
 
 
 def _forms(secret: str) -> Iterator[bytes]:

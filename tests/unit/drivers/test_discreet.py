@@ -13,8 +13,10 @@ from catalog.inventory import Target
 from catalog.model import Verb
 from remediator.clock import SystemClock
 from remediator.drivers import DRIVERS, open_driver
+from remediator.drivers import discreet as module
 from remediator.drivers.base import StepContext, World
 from remediator.drivers.discreet import discreet
+from remediator.drivers.redactor import Redactor
 from remediator.errors import GraceError, Permanent, Refused, Transient
 
 SECRET = "correct-horse-battery"
@@ -95,6 +97,37 @@ async def test_a_weak_password_is_no_reason_to_refuse_a_name() -> None:
     driver = asked({"members": ["shop-web-1"]})
     driver._world = World(SystemClock(), cast(aiohttp.ClientSession, None), Path("/nowhere"), secrets=lambda: {"shop"})
     assert await driver.observe(TARGET, Verb.RUN, CONTEXT) == {"members": ["shop-web-1"]}
+
+
+@pytest.mark.parametrize("state", [{"value": 3}, {"members": [1, 2.5], "paused": True, "since": None}, {}])
+async def test_a_reading_of_numbers_is_not_compared_with_secrets(state: Any) -> None:
+    def asked_for() -> Any:
+        raise AssertionError
+
+    driver = asked(state)
+    driver._world = World(SystemClock(), cast(aiohttp.ClientSession, None), Path("/nowhere"), secrets=asked_for)
+    assert await driver.observe(TARGET, Verb.RUN, CONTEXT) is state
+
+
+async def test_a_secret_that_was_replaced_is_found_in_the_next_reading() -> None:
+    known: set[str] = set()
+    driver = asked({"a": [1, {"b": SECRET}]})
+    driver._world = World(SystemClock(), cast(aiohttp.ClientSession, None), Path("/nowhere"), secrets=lambda: known)
+    await driver.observe(TARGET, Verb.RUN, CONTEXT)
+    known.add(SECRET)
+    with pytest.raises(Permanent, match="holds a secret"):
+        await driver.observe(TARGET, Verb.RUN, CONTEXT)
+
+
+async def test_what_hides_a_thousand_secrets_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(module, "Redactor", lambda secrets: (made.append(1), Redactor(secrets))[1])
+    secrets = frozenset(f"one of many {number}" for number in range(1000))
+    driver = asked({"value": "words"})
+    driver._world = World(SystemClock(), cast(aiohttp.ClientSession, None), Path("/nowhere"), secrets=lambda: secrets)
+    for _ in range(5):
+        await driver.observe(TARGET, Verb.RUN, CONTEXT)
+    assert made == [1]
 
 
 @pytest.mark.parametrize("kind", DRIVERS)

@@ -11,6 +11,7 @@ import yaml
 
 from catalog.config import GraceConfig
 from catalog.inventory import Inventory, Target
+from remediator.drivers import keyring
 from remediator.drivers.keyring import secrets_of
 
 
@@ -80,6 +81,55 @@ def test_a_secret_that_was_replaced_is_known(tmp_path: Path) -> None:
     assert of(tmp_path, {"password_file": place}) == {"before-before"}
     place.write_text("afterwards")
     assert of(tmp_path, {"password_file": place}) == {"afterwards"}
+
+
+def test_one_that_was_replaced_by_one_of_the_same_size_and_time_is_known(tmp_path: Path) -> None:
+    place = Path(written(tmp_path, "s", "before-before"))
+    config = GraceConfig(data_dir=tmp_path)
+    target = Target(name="thing", driver="sql", config={"password_file": str(place)})
+    inventory = Inventory(targets={"thing": target})
+    assert secrets_of(config, inventory) == {"before-before"}
+    seen = place.stat()
+    until_the_clock_of_files_goes_on(tmp_path)
+    place.write_text("afterwards-13")
+    os.utime(place, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert (place.stat().st_size, place.stat().st_mtime_ns) == (seen.st_size, seen.st_mtime_ns)
+    assert secrets_of(config, inventory) == {"afterwards-13"}
+
+
+def until_the_clock_of_files_goes_on(folder: Path) -> None:
+    first = Path(written(folder, "now", "")).stat().st_ctime_ns
+    while Path(written(folder, "now", "x")).stat().st_ctime_ns == first:
+        pass
+
+
+def test_of_a_thousand_files_only_the_one_that_changed_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [written(tmp_path, f"s{number}", f"password-{number}") for number in range(1000)]
+    targets = {
+        f"t{at}": Target(name=f"t{at}", driver="sql", config={"password_file": p}) for at, p in enumerate(places)
+    }
+    config, inventory = GraceConfig(data_dir=tmp_path), Inventory(targets=targets)
+    known = secrets_of(config, inventory)
+    assert known == {f"password-{number}" for number in range(1000)}
+    read: list[str] = []
+    content = keyring._content
+    monkeypatch.setattr(keyring, "_content", lambda path: (read.append(path), content(path))[1])
+    assert secrets_of(config, inventory) is known
+    Path(places[5]).write_text("another one")
+    (tmp_path / "s6").unlink()
+    assert secrets_of(config, inventory) == known - {"password-5", "password-6"} | {"another one"}
+    assert read == [places[5]]
+
+
+def test_a_token_that_was_added_is_known(tmp_path: Path) -> None:
+    (tmp_path / "tokens").mkdir()
+    config, inventory = GraceConfig(data_dir=tmp_path), Inventory()
+    assert secrets_of(config, inventory) == frozenset()
+    until_the_clock_of_files_goes_on(tmp_path)
+    written(tmp_path, "tokens/later", "made-later")
+    assert secrets_of(config, inventory) == {"made-later"}
 
 
 def test_what_cannot_be_read_is_no_secret_and_no_fault(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import re
 import shlex
 import string
 import time
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from remediator.drivers import redactor
 from remediator.drivers.redactor import LOOKAHEAD, MASK, Redactor, brief
 
 SECRET = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=6, max_size=60)
@@ -165,3 +167,46 @@ def test_brief_leaves_the_middle_out() -> None:
     assert len(line) <= 400
     assert line.startswith("xxx")
     assert line.endswith("y y")
+
+
+PARTS = (
+    "-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----", "https://", "http://user", "user:", "@",
+    "redis://", "Authorization", "X-Api-Key", "x-auth-token", "Cookie", "Bearer ", "basic ", "PASSWORD", "passwd",
+    "passphrase", "pwd", "Secret", "token", "credentials", "api_key", "access-key", "PrivateKey", "auth_key",
+    "session-key", "=", "=>", ":", ": ", " ", '"', "'", "--", "-", "eyJabcd.efgh.ij", "grace_" + "a" * 43, "hunter22",
+    "abcdefgh", "\n", "&", ",", "{",
+)  # fmt: skip
+
+
+@HERE
+@given(parts=st.lists(st.sampled_from(PARTS) | st.text(max_size=3), max_size=12), how=st.sampled_from([str, str.upper]))
+def test_no_pattern_finds_anything_without_the_words_it_is_looked_for_by(parts: list[str], how: Any) -> None:
+    said = how("".join(parts)).encode("utf-8", "surrogatepass")
+    all_of_them = [found.span("s") for _, pattern in redactor._LOOKS_SECRET for found in pattern.finditer(said)]
+    assert [found.span("s") for found in redactor._looking_secret(said)] == all_of_them
+
+
+@pytest.mark.parametrize("shown", ["{}=hunter22", "{}: hunter22", '"{}": "hunter22"', "--{} hunter22", "{}='hunter22'"])
+@pytest.mark.parametrize(
+    "name",
+    ["password", "PASSWD", "Passphrase", "pwd", "secret", "token", "credentials", "api_key", "AccessKey", "authkey"],
+)
+def test_each_name_of_a_secret_is_looked_for(name: str, shown: str) -> None:
+    assert "hunter22" not in Redactor().text(shown.format(name))
+
+
+@pytest.mark.parametrize("header", ["Authorization", "x-api-key", "X-Auth-Token", "COOKIE"])
+def test_each_header_that_is_a_secret_is_looked_for(header: str) -> None:
+    assert "hunter22" not in Redactor().text(f"{header}: Digest hunter22")
+
+
+@pytest.mark.parametrize("number", [1, 1000])
+@settings(HERE, max_examples=60)
+@given(data=st.data())
+def test_of_a_thousand_secrets_each_is_hidden(number: int, data: st.DataObject) -> None:
+    secrets = [f"one/of {each} them" for each in range(number)]
+    known = Redactor(secrets)
+    assert (len(known._forms) >= redactor._MANY) == (number > 1)
+    secret, how = data.draw(st.sampled_from(secrets)), data.draw(st.sampled_from(sorted(WRITTEN)))
+    said = data.draw(WORDS) + broken(data, WRITTEN[how](secret)) + data.draw(WORDS)
+    assert known.text(said) == Redactor([secret]).text(said) != said
