@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from catalog.document import Where
 from catalog.fault import shown
 from catalog.model import Catalog
 from exporter.collectors.base import CollectError, NamedConfig, Setting, installed
-from exporter.collectors.queues import QueueCollector, QueueConfig, queues_faults
+from exporter.collectors.queues import QueueCollector, QueueConfig, queues_faults, time_of
 from exporter.middleware.stamp import HEADER
 
 
@@ -78,13 +78,14 @@ class TaskQueue:
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.release()
+            # Not release(): over AMQP it waits for the broker to agree, which one that is silent never does.
+            connection.collect()
 
     def _connected(self) -> Any:
         kombu: Any = importlib.import_module("kombu")
-        options = {"socket_timeout": self._timeout, "socket_connect_timeout": self._timeout}
-        redis = self._broker.startswith(("redis", "rediss"))
-        return kombu.Connection(self._broker, connect_timeout=self._timeout, transport_options=options if redis else {})
+        named = next((each for kinds, each in _PATIENCE.items() if self._broker.startswith(kinds)), ())
+        options = dict.fromkeys(named, self._timeout)
+        return kombu.Connection(self._broker, connect_timeout=self._timeout, transport_options=options)
 
     def _depth(self, channel: Any) -> int:
         from kombu.exceptions import ChannelError
@@ -107,17 +108,25 @@ class TaskQueue:
         return min(times, default=None)
 
 
+_PATIENCE: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    ("redis", "rediss"): ("socket_timeout", "socket_connect_timeout"),
+    ("amqp", "amqps", "pyamqp"): ("read_timeout", "write_timeout"),
+}
+"""What bounds a conversation (in seconds), by how the broker's URL begins. Without it one that falls silent is waited
+for even when it is back."""
+
+
 def _is_redis(channel: Any) -> bool:
     return hasattr(channel, "_q_for_pri") and hasattr(channel, "client")
 
 
 def _sent_at(message: bytes) -> float:
     try:
-        at = json.loads(message)["headers"][HEADER]
+        at = time_of(json.loads(message)["headers"][HEADER])
     except (ValueError, RecursionError, LookupError, TypeError) as error:
         raise CollectError(
             f"a task does not say when it was sent ({shown(HEADER)}): call stamp_tasks() where tasks are sent"
         ) from error
-    if isinstance(at, bool) or not isinstance(at, int | float):
+    if at is None:
         raise CollectError(f"the header {shown(HEADER)} of a task is no time")
-    return float(at)
+    return at

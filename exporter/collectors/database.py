@@ -117,8 +117,10 @@ def database_url(written: str) -> URL:
     """The URL of a database of a known kind. Raises ValueError; its text holds no part of the URL but the kind."""
     try:
         url = make_url(written)
-    except ArgumentError as error:
-        raise ValueError("this is not a database URL; write it like sqlite:///PATH or postgresql://HOST/DB") from error
+    except (ArgumentError, ValueError):
+        # Their words quote what stands in the port's place: after an unescaped @, the end of a password.
+        like = "write it like sqlite:///PATH or postgresql://HOST/DB, the password with %-escapes"
+        raise ValueError(f"this is not a database URL; {like}") from None
     if url.get_backend_name() not in DIALECTS:
         raise ValueError(f"{url.get_backend_name()} is not known; known are sqlite, {', '.join(DIALECTS)}")
     return url

@@ -34,6 +34,8 @@ class JsonEndpoint:
         ca_file: Path | None = None,
     ) -> None:
         self._url = url
+        # What stands in a query may be a key: it is asked with, and never told.
+        self._told = url.partition("#")[0].partition("?")[0]
         self._most = most_bytes
         self._token_file = token_file
         self._username = username
@@ -50,11 +52,11 @@ class JsonEndpoint:
         """The document. Raises CollectError; its text holds no secret."""
         body = await self._body(await asyncio.to_thread(self._headers))
         if len(body) > self._most:
-            raise CollectError(f"{self._url} answered more than {self._most // 1024} KiB")
+            raise CollectError(f"{self._told} answered more than {self._most // 1024} KiB")
         try:
             return json.loads(body) if len(body) <= PARSED_AT_ONCE else await asyncio.to_thread(json.loads, body)
         except (ValueError, RecursionError) as error:
-            raise CollectError(f"{self._url} did not answer JSON") from error
+            raise CollectError(f"{self._told} did not answer JSON") from error
 
     async def _body(self, headers: Mapping[str, str]) -> bytes:
         body = bytearray()
@@ -63,13 +65,13 @@ class JsonEndpoint:
                 self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=await self._trust()))
             async with self._session.get(self._url, headers=headers, allow_redirects=False) as answer:
                 if answer.status != 200:
-                    raise CollectError(f"{self._url} answered {answer.status}")
+                    raise CollectError(f"{self._told} answered {answer.status}")
                 async for chunk in answer.content.iter_any():
                     body += chunk
                     if len(body) > self._most:
                         break
         except aiohttp.ClientError as error:
-            raise CollectError(f"{self._url} cannot be reached ({type(error).__name__})") from error
+            raise CollectError(f"{self._told} cannot be reached ({type(error).__name__})") from error
         return bytes(body)
 
     async def _trust(self) -> ssl.SSLContext | bool:

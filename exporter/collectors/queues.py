@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
@@ -51,6 +52,17 @@ def queues_faults(queues: Sequence[QueueConfig], catalog: Catalog) -> Iterator[t
         series = filter(None, (queue.depth, queue.oldest))
         for _, fault in underived("queue", queue.metric_ids, series, catalog):
             yield ("queues", index), fault
+
+
+def time_of(told: object) -> float | None:
+    """Epoch seconds that somebody put into a queue with an element; None for what is no time."""
+    if isinstance(told, bool) or not isinstance(told, int | float):
+        return None
+    try:
+        found = float(told)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 class QueueCollector:

@@ -19,12 +19,20 @@ from catalog.fault import shown
 from catalog.model import Catalog
 from exporter.collectors.base import CollectError, NamedConfig, Setting, first_line, installed, secret
 from exporter.collectors.json_path import JsonPath, WrittenPath
-from exporter.collectors.queues import QueueCollector, QueueConfig, queues_faults
+from exporter.collectors.queues import QueueCollector, QueueConfig, queues_faults, time_of
 
 
 def _url(written: SecretStr) -> SecretStr:
-    if urlsplit(written.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("write it like redis://HOST:6379/0, rediss://HOST/0 or unix:///PATH?db=0")
+    like = "write it like redis://HOST:6379/0, rediss://HOST/0 or unix:///PATH?db=0"
+    try:
+        parts = urlsplit(written.get_secret_value())
+        # Where a password holds / or # unescaped, a part of it stands in the port's place.
+        is_one = parts.scheme in ("redis", "rediss", "unix") and (parts.port is None or parts.port > 0)
+    except ValueError:
+        # Its words quote the URL, and with it the password.
+        raise ValueError(f"{like}, the password with %-escapes") from None
+    if not is_one:
+        raise ValueError(like)
     return written
 
 
@@ -132,9 +140,10 @@ def _time_in(element: bytes, queue: KeyConfig) -> float:
         found = JsonPath.parse(queue.oldest_at).find(json.loads(element))
     except (ValueError, RecursionError) as error:
         raise CollectError(f"an element of {shown(queue.key)} is no JSON") from error
-    if len(found) != 1 or isinstance(found[0], bool) or not isinstance(found[0], int | float):
+    at = time_of(found[0]) if len(found) == 1 else None
+    if at is None:
         raise CollectError(f"an element of {shown(queue.key)} has no time at {queue.oldest_at}")
-    return float(found[0])
+    return at
 
 
 _TIMES: Mapping[str, Callable[[Any, KeyConfig], float]] = {

@@ -1,9 +1,11 @@
 """Queues in a real Redis, and tasks that a real Celery sent there."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from exporter.collectors.celery import CeleryCollector, CeleryConfig
 from exporter.collectors.redis import RedisCollector, RedisConfig
 from exporter.families import Reading
 from tests.contract.drivers.rigs.celery import redis_server
+from tests.integration.exporter.amqp import silent_broker
 from tests.integration.exporter.conftest import until
 
 BOTH = ["executor.queue_depth", "executor.task_latency"]
@@ -103,7 +106,10 @@ async def test_what_does_not_tell_its_time_is_a_failure(broker: redis.Redis, tmp
     socket = tmp_path / "redis.sock"
     broker.lpush("list", "no json")
     broker.set("word", "x")
+    for name, told in (("huge", 10**400), ("endless", float("inf")), ("no", float("nan")), ("yes", True)):
+        broker.lpush(name, json.dumps({"at": told}))
     for queue, said in (
+        *(({"key": name, "oldest_at": "$.at"}, "has no time at") for name in ("huge", "endless", "no", "yes")),
         ({"key": "list"}, "oldest_at must say"),
         ({"key": "list", "oldest_at": "$.at"}, "is no JSON"),
         ({"key": "word"}, "is a string"),
@@ -186,6 +192,41 @@ async def test_tasks_that_nobody_stamped_are_counted_and_have_no_age(broker: red
     assert values(await tasks.read()) == {DEPTH: 2}
     with pytest.raises(CollectError, match="call stamp_tasks"):
         await tasks.read(oldest=OLDEST)
+
+
+async def test_a_task_whose_header_is_no_time_is_a_failure(broker: redis.Redis, tmp_path: Path) -> None:
+    broker.lpush("celery", json.dumps({"headers": {"grace_sent_at": 10**400}}))
+    with pytest.raises(CollectError, match="of a task is no time"):
+        await Tasks(tmp_path).read(oldest=OLDEST)
+
+
+def over_amqp(port: int, timeout: float) -> CeleryCollector:
+    queue = {"metric_ids": BOTH[:1], "resource": "workers"}
+    written = {"name": "queue", "collector": "celery", "broker": f"amqp://127.0.0.1:{port}//", "timeout": timeout}
+    return CeleryCollector(CeleryConfig.model_validate({**written, "queues": [queue]}), Setting(load_catalog(), 15.0))
+
+
+async def test_a_broker_that_falls_silent_is_asked_again() -> None:
+    with silent_broker() as port:
+        collector = over_amqp(port, 0.3)
+        for _ in range(2):
+            async with asyncio.timeout(5):
+                with pytest.raises(CollectError, match="the broker cannot be asked"):
+                    await collector.probes[0].collect()
+        await collector.close()
+
+
+async def test_a_collector_ends_at_once_while_its_broker_is_silent() -> None:
+    heard = threading.Event()
+    with silent_broker(heard) as port:
+        collector = over_amqp(port, 20)
+        asked = asyncio.create_task(collector.probes[0].collect())
+        assert await asyncio.to_thread(heard.wait, 5)
+        begun = time.monotonic()
+        await collector.close()
+        assert time.monotonic() - begun < 2
+        with pytest.raises(CollectError):
+            await asyncio.wait_for(asked, 5)
 
 
 async def test_a_broker_that_is_gone_is_a_failure_without_its_url(tmp_path: Path) -> None:

@@ -72,10 +72,28 @@ def test_two_collectors_of_one_name_are_refused(tmp_path: Path) -> None:
         load(written(tmp_path, twice))
 
 
-def test_a_secret_from_the_environment_is_not_quoted(tmp_path: Path) -> None:
-    text = GOOD.replace("sqlite:///data/tasks.db", "${DATABASE}")
-    with pytest.raises(CatalogError) as raised:
-        load(written(tmp_path, text), environment={"DATABASE": "oracle://me:hunter2@db/x"})
+QUEUE = """\
+collectors:
+  - name: queue
+    collector: redis
+    url: ${DATABASE}
+    queues: [{metric_ids: [executor.queue_depth], resource: workers, key: work}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        (GOOD, "oracle://me:hunter2@db/x"),
+        (GOOD, "postgresql://me:p@ss:hunter2@db/x"),
+        (QUEUE, "redis://:hunter2\u2100@db/0"),
+        (QUEUE, "redis://:hunter2/@db/0"),
+    ],
+)
+def test_a_secret_from_the_environment_is_not_quoted(tmp_path: Path, text: str, url: str) -> None:
+    text = text.replace("sqlite:///data/tasks.db", "${DATABASE}")
+    with pytest.raises(CatalogError, match=r"exporter\.yml:4:") as raised:
+        load(written(tmp_path, text), environment={"DATABASE": url})
     assert "hunter2" not in str(raised.value)
 
 

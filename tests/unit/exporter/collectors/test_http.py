@@ -226,3 +226,16 @@ async def test_what_does_not_fit_the_catalog(
 async def test_a_wrong_path_is_a_fault_of_the_file(endpoint: Endpoint) -> None:
     with pytest.raises(ValidationError, match="is not understood"):
         endpoint.config({"values": {"orders_backlog": "$..a"}})
+
+
+@pytest.mark.parametrize("answer", [web.Response(status=500), web.Response(text="no JSON"), None])
+async def test_what_stands_in_a_query_is_never_told(
+    endpoint: Endpoint, shop: Catalog, answer: web.Response | None
+) -> None:
+    endpoint.answer = answer
+    config = endpoint.config(url=str(endpoint.server.make_url("/stats?key=hunter2")))
+    if answer is None:
+        await endpoint.server.close()
+    with pytest.raises(CollectError, match="/stats ") as failed:
+        await collect(config, shop)
+    assert "hunter2" not in str(failed.value)
