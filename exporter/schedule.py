@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,4 +117,12 @@ def _place(error: Exception) -> str:
 
 
 def _keyed(collectors: dict[str, Collector]) -> list[tuple[Key, Probe]]:
-    return [((name, probe.name), probe) for name, collector in collectors.items() for probe in collector.probes]
+    """Every probe by its collector's name and its own; a second one of that name has its number behind it."""
+    found: list[tuple[Key, Probe]] = []
+    for name, collector in collectors.items():
+        known: Counter[str] = Counter()
+        for probe in collector.probes:
+            known[probe.name] += 1
+            number = known[probe.name]
+            found.append(((name, probe.name if number == 1 else f"{probe.name} ({number})"), probe))
+    return found

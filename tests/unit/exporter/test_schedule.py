@@ -197,3 +197,18 @@ async def test_a_slow_collection_skips_turns_and_never_runs_twice(schedule: Sche
     await until(lambda: len(times) >= 4)
     assert most == 1
     assert all(later - sooner >= 0.09 for sooner, later in itertools.pairwise(times))
+
+
+async def test_two_probes_of_one_name_are_two(schedule: Schedule) -> None:
+    def probe(resource: str) -> Probe:
+        async def collect() -> Reading:
+            return Reading((family("grace_executor_workers", [Sample(labels_of({"resource": resource}), 1)]),))
+
+        return Probe("key work", Pace(0.02, 1.0, 3.0), collect)
+
+    both = Steady()
+    both.probes = (probe("early"), probe("late"))
+    await schedule.once({"queues": both})
+    body = schedule.snapshot.body(Format.TEXT).content
+    assert b'{resource="early"} 1' in body
+    assert b'{resource="late"} 1' in body
