@@ -130,7 +130,7 @@ async def serve(load: Callable[[], Loaded], listener: Listener, telemetry_path: 
         await listener.start(runner)
         tasks.append(asyncio.create_task(_reload_whenever(asked, exporter), name="reload on SIGHUP"))
         tasks.append(asyncio.create_task(listener.follow(), name="follow the web configuration"))
-        log.info("listening", address=",".join(map(str, listener.addresses)), probes=len(exporter.snapshot.states))
+        log.info("listening", address=",".join(listener.addresses), probes=len(exporter.snapshot.states))
         await stop.wait()
     finally:
         for task in tasks:

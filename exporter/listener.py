@@ -81,9 +81,13 @@ class Listener:
         await self._answer()
 
     @property
-    def addresses(self) -> Sequence[Address]:
-        """Where it listens, once it does."""
-        return [Address(*each.getsockname()[:2]) for each in self._sockets]
+    def addresses(self) -> Sequence[str]:
+        """Where it listens, once it does: `HOST:PORT`, or the path of a socket that systemd opened."""
+        return [
+            str(name) if each.family == socket.AF_UNIX else str(Address(*name[:2]))
+            for each in self._sockets
+            for name in (each.getsockname(),)
+        ]
 
     async def follow(self) -> None:
         """Take every change of the web configuration's files, for ever. What is not usable changes nothing."""

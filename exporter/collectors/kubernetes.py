@@ -110,8 +110,9 @@ class KubernetesCollector:
         except (aiohttp.ClientError, OSError) as error:
             raise CollectError(f"the cluster cannot be reached ({type(error).__name__})") from error
         if answer.status == 401:
-            # The credential may have expired: it is read anew the next time.
-            self._client = None
+            # The credential may have expired: it is read anew the next time, if no other probe has done so meanwhile.
+            if self._client is client:
+                self._client = None
             await client.close()
         if answer.status != 200:
             raise CollectError(f"the cluster answered {path} with {answer.status}")

@@ -61,6 +61,26 @@ def test_a_socket_that_systemd_opened_is_taken_over(exporter: Any) -> None:
                 process.terminate()
 
 
+def test_a_socket_of_a_path_is_taken_over_and_named(exporter: Any, tmp_path: Path) -> None:
+    exporter.configure(MACHINE)
+    path = tmp_path / "exporter.sock"
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(str(path))
+        opened.listen()
+        take = f'exec 3<&{opened.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@"'
+        command = ["bash", "-c", take, *exporter.command("--web.systemd-socket")]
+        with subprocess.Popen(command, pass_fds=[opened.fileno()], stderr=subprocess.PIPE, text=True) as process:
+            try:
+                with socket.socket(socket.AF_UNIX) as asking:
+                    asking.connect(str(path))
+                    asking.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+                    assert asking.makefile("rb").readline() == b"HTTP/1.0 200 OK\r\n"
+            finally:
+                process.terminate()
+            assert process.stderr is not None
+            assert f" address={path} " in process.stderr.read()
+
+
 def test_a_wrong_configuration_is_refused_with_its_places(exporter: Any) -> None:
     exporter.configure(MACHINE.replace("cpu_utilization", "cpu_utilisation"))
     for options in ((), ("--check-config",)):

@@ -1,5 +1,6 @@
 """Ready pods, told by an API server that refuses what the real one refuses."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,38 @@ async def test_it_needs_no_right_but_to_get(cluster: FakeCluster, tmp_path: Path
     cluster.rules = set()
     with pytest.raises(CollectError, match="with 403"):
         await watch.share()
+    await watch.collector.close()
+
+
+async def test_a_late_refusal_leaves_the_client_that_another_probe_has_made(
+    cluster: FakeCluster, tmp_path: Path
+) -> None:
+    cluster.deploy("deployments", "api", 2)
+    watch = Watch(tmp_path, cluster, {"name": "api"})
+    cluster.token = "another"
+    late, going = asyncio.Event(), asyncio.Event()
+    old = await watch.collector._connected()
+    ask = old.call_api
+
+    async def refused_late(*args: Any, **given: Any) -> Any:
+        answer = await ask(*args, **given)
+        going.set()
+        await late.wait()
+        return answer
+
+    old.call_api = refused_late
+    first = asyncio.create_task(watch.share())
+    await going.wait()
+    old.call_api = ask
+    with pytest.raises(CollectError, match="with 401"):
+        await watch.share()
+    watch.log_in("another")
+    assert await watch.share() == {"api": 1.0}
+    new = watch.collector._client
+    late.set()
+    with pytest.raises(CollectError):
+        await first
+    assert watch.collector._client is new
     await watch.collector.close()
 
 
