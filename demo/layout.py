@@ -14,7 +14,6 @@ _LONGEST_NAME = len("/haproxy.sock.4194304.tmp")
 SHARDS = ("api-1", "api-2")
 SPARES = ("api-3",)
 """Shards that start when a node is added, and are nowhere before."""
-WATCHERS = ("workers", "standby", "nodes")
 
 
 @dataclass(frozen=True, slots=True)

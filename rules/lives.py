@@ -90,8 +90,6 @@ LIVES: dict[str, str] = {
     "few": "nnnnnnnfnnnnnnnFnnnnnnfFfn",
     "two-exporters": "gggggcccccwwwwwwwggggggggg",
 }
-GONE = "gone"
-"""The life that every metric lives, though it may not be certain what is read at its gap."""
 FOREIGN = ("foreign", "foreign-and-lapsed")
 """The lives of resources whose exporter does not say when it measured."""
 TWO_EXPORTERS = "two-exporters"

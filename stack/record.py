@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from stack.configure import Plan
 from stack.files import write_atomically
 
@@ -40,14 +38,6 @@ def read(data: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def is_running(record: Mapping[str, Any]) -> bool:
-    """Does the `grace up` that wrote the record still live? (Its pid may belong to a younger process by now.)"""
-    try:
-        return psutil.Process(int(record["pid"])).create_time() <= float(record["started_at"])
-    except (psutil.Error, KeyError, TypeError, ValueError):
-        return False
 
 
 def remove(data: Path) -> None:
