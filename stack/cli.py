@@ -149,10 +149,12 @@ def doctor(data: Path | None, config: Path | None, no_test_alert: bool, verbose:
 
 def _shown(finding: Finding) -> Iterator[str]:
     """A line for the problem and one for its mend; in a terminal, more where it is narrow."""
+    from remediator.words import printable
+
     mark = "WRONG" if finding.is_wrong else "warn" if finding.problem else "ok"
-    yield from _indented(f"{mark:<5}  {finding.check:<11}  ", finding.problem or finding.note)
+    yield from _indented(f"{mark:<5}  {finding.check:<11}  ", printable(finding.problem or finding.note))
     if finding.mend:
-        yield from _indented(" " * 20 + "→ ", finding.mend)
+        yield from _indented(" " * 20 + "→ ", printable(finding.mend))
 
 
 def _indented(head: str, text: str) -> list[str]:

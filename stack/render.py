@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from remediator.bands import MetricNow, shown_value
+from remediator.words import printable
 from stack.status import Status
 
 _LOOKS = {
@@ -45,7 +46,7 @@ def table(status: Status, width: int, height: int | None = None) -> RenderableTy
         below.append(_list("incidents", [_incident_row(item) for item in _first(status.incidents)]))
     if status.runs:
         below.append(_list("runs", [_run_row(item) for item in _first(status.runs)]))
-    below += [f"[yellow]{escape(problem)}[/yellow]" for problem in status.problems]
+    below += [f"[yellow]{escape(printable(problem))}[/yellow]" for problem in status.problems]
     columns = 2 if width >= TWO_COLUMNS else 1
     room = None if height is None else height - _lines_of(status)
     return Group(*_bands(status.metrics, columns, room), *below)
@@ -78,13 +79,13 @@ def _bands(metrics: Sequence[MetricNow], columns: int, room: int | None) -> Iter
 def lines(status: Status) -> Iterator[str]:
     """The same as plain text."""
     for metric in status.metrics:
-        yield f"{metric.metric_id:<28} {metric.resource:<12} {shown_value(metric):>26}  {metric.band}"
+        yield f"{metric.metric_id:<28} {printable(metric.resource):<12} {shown_value(metric):>26}  {metric.band}"
     yield governance_line(status)
     for incident in _first(status.incidents):
         yield f"incident {_incident(incident)}"
     for run in _first(status.runs):
         yield f"run {_run(run)}"
-    yield from status.problems
+    yield from map(printable, status.problems)
 
 
 def changes(before: Status | None, now: Status) -> Iterator[str]:
@@ -94,12 +95,12 @@ def changes(before: Status | None, now: Status) -> Iterator[str]:
         was = bands.get((metric.metric_id, metric.resource))
         if was != metric.band and not (was is None and metric.band == "no data"):
             came = f" (was {was})" if was else ""
-            yield f"{metric.metric_id} {metric.resource}: {shown_value(metric)}, {metric.band}{came}"
+            yield f"{metric.metric_id} {printable(metric.resource)}: {shown_value(metric)}, {metric.band}{came}"
     yield from _changed("incident", before.incidents if before else (), now.incidents, _incident)
     yield from _changed("run", before.runs if before else (), now.runs, _run)
     if before is None or before.governance != now.governance or before.approvals_pending != now.approvals_pending:
         yield governance_line(now)
-    yield from (problem for problem in now.problems if before is None or problem not in before.problems)
+    yield from (printable(problem) for problem in now.problems if before is None or problem not in before.problems)
 
 
 def governance_line(status: Status) -> str:
@@ -121,7 +122,7 @@ def _metrics(rows: Sequence[MetricNow]) -> Table:
     for title, justify in (("metric", "left"), ("resource", "left"), ("value", "right"), ("band", "left")):
         found.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in rows:
-        found.add_row(row.metric_id, escape(row.resource), shown_value(row), f"{_sign(row.band)} {row.band}")
+        found.add_row(row.metric_id, escape(printable(row.resource)), shown_value(row), f"{_sign(row.band)} {row.band}")
     return found
 
 
@@ -139,12 +140,12 @@ def _list(title: str, rows: Sequence[tuple[str, str, str]]) -> Table:
 
 
 def _incident_row(item: Mapping[str, Any]) -> tuple[str, str, str]:
-    what = escape(_printable(f"{item.get('metric_id')} {item.get('resource')}"))
+    what = escape(printable(f"{item.get('metric_id')} {item.get('resource')}"))
     return str(item.get("id")), f"{_sign(str(item.get('band')))} {what}", _became(item)
 
 
 def _run_row(item: Mapping[str, Any]) -> tuple[str, str, str]:
-    return str(item.get("id")), escape(_printable(f"{item.get('playbook_id')} on {item.get('target')}")), _became(item)
+    return str(item.get("id")), escape(printable(f"{item.get('playbook_id')} on {item.get('target')}")), _became(item)
 
 
 def _became(item: Mapping[str, Any]) -> str:
@@ -172,15 +173,10 @@ def _changed(
 
 def _incident(item: Mapping[str, Any]) -> str:
     said = f"{item.get('id')} {item.get('metric_id')} {item.get('resource')} {item.get('band')}: {item.get('state')}"
-    return _printable(said + (f", {item['outcome']}" if item.get("outcome") else ""))
+    return printable(said + (f", {item['outcome']}" if item.get("outcome") else ""))
 
 
 def _run(item: Mapping[str, Any]) -> str:
     said = f"{item.get('id')} {item.get('playbook_id')} on {item.get('target')}: {item.get('state')}"
     outcome = item.get("outcome")
-    return _printable(said + (f", {outcome}" if outcome and outcome != item.get("state") else ""))
-
-
-def _printable(text: str) -> str:
-    """Names come from strangers' labels: nothing in them may steer the terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return printable(said + (f", {outcome}" if outcome and outcome != item.get("state") else ""))

@@ -32,3 +32,9 @@ def test_a_terminal_gets_lines_that_fit_and_addresses_that_are_whole(
     assert all(len(line) <= columns for line in rest)
     assert all(line.startswith(" " * 22) for line in rest[1:])
     assert any(URL in line for line in rest)
+
+
+def test_what_a_server_said_does_not_steer_the_terminal() -> None:
+    told = "\n".join(_shown(Finding("rules", "rule x fails: \x1b]0;mine\x07", "correct \x1b[2J")))
+    assert told.replace("\n", "").isprintable()
+    assert "rule x fails: \N{REPLACEMENT CHARACTER}]0;mine" in told

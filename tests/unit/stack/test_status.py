@@ -135,3 +135,13 @@ def test_in_a_low_terminal_what_is_good_is_counted_and_the_rest_is_shown() -> No
 def test_a_run_in_plain_lines_says_its_outcome_once() -> None:
     (line,) = [line for line in render.lines(status(runs=({**RUN, "outcome": "healed"},))) if line.startswith("run")]
     assert line == f"run {RUN['id']} scale-workers on workers: healed"
+
+
+def test_neither_a_resource_nor_a_problem_steers_the_terminal() -> None:
+    odd = MetricNow("infra.cpu_utilization", "api\x1b[2J", 99.0, "%", "critical")
+    now = status(odd, problems=("it said \x1b]0;mine\x07",))
+    console = Console(width=160, file=StringIO())
+    console.print(render.table(now, 160))
+    assert isinstance(console.file, StringIO)
+    for shown in (*render.lines(now), *render.changes(None, now), *console.file.getvalue().splitlines()):
+        assert shown.isprintable(), shown
