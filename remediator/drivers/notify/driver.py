@@ -20,6 +20,10 @@ from remediator.errors import GraceError, Refused, Transient
 
 _LONGEST = 4000
 _SEND_WITHIN = 20.0
+_TARGETS = 8
+"""Targets whose settings are remembered."""
+_FILES = 64
+"""Files of channels whose keys are remembered."""
 _log = structlog.get_logger("grace.notify")
 
 
@@ -46,9 +50,11 @@ class NotifyDriver:
         self._world = world
         self._log = Book(world.data_dir / "notifications.log")
         self._sent = Book(world.data_dir / "notifications.sent")
+        self._books: dict[Path, Book] = {}
+        self._read_already: list[tuple[Mapping[str, Any], Mapping[str, Channel]]] = []
 
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
-        channels = _channels(target)
+        channels = self._channels(target)
         return {"told": await asyncio.to_thread(self._told, channels, context.key)}
 
     def _told(self, channels: Mapping[str, Channel], key: str) -> list[str]:
@@ -57,7 +63,7 @@ class NotifyDriver:
         return own + [name for name, channel in channels.items() if self._was_told(channel, key)]
 
     def _was_told(self, channel: Channel, key: str) -> bool:
-        return (channel.file is None or _holds(Book(channel.file), key)) and (
+        return (channel.file is None or _holds(self._book(channel.file), key)) and (
             channel.url_file is None or _holds(self._sent, _sent_key(channel.name, key))
         )
 
@@ -70,7 +76,7 @@ class NotifyDriver:
             or f"{context.playbook_id}: {context.resource or target.name} wants a look"
         )
         # Before it is shortened: half a secret is not known any more.
-        return {"told": ["log", *_channels(target)], "message": _plain(self._world.redactor().text(message))}
+        return {"told": ["log", *self._channels(target)], "message": _plain(self._world.redactor().text(message))}
 
     async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
         now = datetime.fromtimestamp(self._world.clock.now(), UTC)
@@ -82,7 +88,7 @@ class NotifyDriver:
             "playbook_id": context.playbook_id,
             "resource": context.resource,
         }
-        channels = _channels(target)
+        channels = self._channels(target)
         if unknown := [name for name in desired["told"] if name != "log" and name not in channels]:
             raise Refused(f"there is no channel {unknown[0]!r} any more", reason="unknown_channel")
         if await self._append("log", self._log, context.key, line):
@@ -99,7 +105,7 @@ class NotifyDriver:
 
     async def _tell(self, channel: Channel, key: str, line: Mapping[str, Any]) -> None:
         if channel.file is not None:
-            await self._append(channel.name, Book(channel.file), key, line)
+            await self._append(channel.name, self._book(channel.file), key, line)
         if channel.url_file is None or await asyncio.to_thread(self._sent.holds, _sent_key(channel.name, key)):
             return
         courier = Courier(channel.name, channel.url_file)
@@ -142,9 +148,20 @@ class NotifyDriver:
     async def close(self) -> None:
         return None
 
+    def _channels(self, target: Target) -> Mapping[str, Channel]:
+        """By their names. What people are told through is made anew each time, and mostly says the same."""
+        for config, channels in self._read_already:
+            if config == target.config:
+                return channels
+        channels = {each.name: each for each in NotifyConfig.model_validate(target.config).channels}
+        self._read_already = [(target.config, channels), *self._read_already[: _TARGETS - 1]]
+        return channels
 
-def _channels(target: Target) -> dict[str, Channel]:
-    return {each.name: each for each in NotifyConfig.model_validate(target.config).channels}
+    def _book(self, file: Path) -> Book:
+        """The one of this file: it knows what it has read."""
+        if file not in self._books and len(self._books) >= _FILES:
+            self._books.clear()
+        return self._books.setdefault(file, Book(file))
 
 
 def _holds(book: Book, key: str) -> bool:
