@@ -100,9 +100,11 @@ def _read(file: Path) -> Iterator[Rule | Issue]:
             called = _text(rule.get("alert")) or _text(rule.get("record"))
             line = node.start_mark.line + 1
             try:
-                expr = promql_parser.parse(_text(rule.get("expr")))
+                expr = shape.parsed(_text(rule.get("expr")))
             except ValueError as error:
-                yield Issue(str(file), line, "syntax", called, f"no PromQL: {' '.join(str(error).split())}")
+                yield Issue(
+                    str(file), line, "syntax", called, f"no PromQL that can be read: {' '.join(str(error).split())}"
+                )
                 continue
             yield Rule(
                 str(file),

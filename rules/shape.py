@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import promql_parser as ast
 
+LONGEST = 5000
+"""Characters of an expression, strings aside."""
+DEEPEST = 200
+"""Operators, calls and parentheses within one another."""
+_STRING = re.compile(r"""\"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`""")
 _COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
 _SETS = frozenset({"and", "or", "unless"})
 _BARE = frozenset({"vector", "scalar", "time", "pi"})
+
+
+def parsed(text: str) -> Any:
+    """The expression. Raises ValueError where it is none, or more than can be looked into."""
+    # The parser calls itself for each operator and parenthesis: some thousands of them end the process.
+    if len(_STRING.sub("", text)) > LONGEST:
+        raise ValueError(f"longer than {LONGEST} characters without its strings")
+    expr = ast.parse(text)
+    level, depth = [expr], 0
+    while level:
+        depth += 1
+        level = [child for each in level for child in _children(each)]
+    if depth > DEEPEST:
+        raise ValueError(f"nested more than {DEEPEST} deep")
+    return expr
 
 
 def walk(expr: Any) -> Iterator[Any]:

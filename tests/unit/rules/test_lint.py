@@ -108,5 +108,20 @@ def test_what_cannot_be_read_is_one_issue(tmp_path: Path, text: str) -> None:
     assert str(issue).startswith(f"{tmp_path / 'rules.yml'}:1 ")
 
 
+@pytest.mark.parametrize(
+    "expr", [f"{'(' * 20_000}a{')' * 20_000} > 1", f"{'-' * 20_000}a > 1", f"{'a + ' * 1000}a > 1"]
+)
+def test_an_expression_that_is_too_deep_is_one_issue(tmp_path: Path, expr: str) -> None:
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "g", "rules": [{**ALERT, "expr": expr}]}]}))
+    (issue,) = lint([tmp_path / "rules.yml"])
+    assert issue.check == "syntax"
+
+
+def test_long_strings_make_no_expression_deep(tmp_path: Path) -> None:
+    expr = f'up{{job=~"{"|".join(f"job-{number}" for number in range(2000))}"}} == 0'
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "g", "rules": [{**ALERT, "expr": expr}]}]}))
+    assert lint([tmp_path / "rules.yml"]) == []
+
+
 def test_our_own_rules_pass() -> None:
     assert [str(issue) for issue in lint(sorted(GENERATED.glob("*.yml")))] == []
