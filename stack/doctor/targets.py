@@ -16,7 +16,7 @@ from remediator.drivers.keyring import secrets_of
 from remediator.drivers.notify.courier import Courier
 from remediator.drivers.permission import Permission, permission
 from remediator.drivers.table import EXTRAS
-from remediator.errors import GraceError
+from remediator.errors import GraceError, Refused
 from stack.doctor.setup import TIMEOUT, Finding, Setup, wrong
 
 
@@ -55,6 +55,9 @@ def _reaching(name: str, addresses: Path) -> Iterator[Finding]:
     try:
         len(Courier(name, addresses))
         is_open = addresses.stat().st_mode & 0o077
+    except Refused as refused:
+        yield wrong(str(refused), f"let the user that Grace runs as read {addresses}, and nobody else")
+        return
     except (GraceError, OSError) as error:
         yield wrong(str(error), f"write the addresses of {name} into {addresses}, one a line")
         return

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
+import pytest
 
 from catalog.config import GraceConfig
 from catalog.inventory import Inventory, Target
@@ -55,6 +56,18 @@ async def test_a_channel_without_addresses_is_wrong_and_names_none(tmp_path: Pat
         (finding,) = await reaching(tmp_path, content)
         assert finding.is_wrong
         assert str(tmp_path / "people") in finding.mend
+
+
+async def test_addresses_that_grace_may_not_read_need_a_right_and_no_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object, **__: object) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    (finding,) = await reaching(tmp_path, "json://localhost/token\n")
+    assert finding.is_wrong
+    assert finding.mend == f"let the user that Grace runs as read {tmp_path / 'people'}, and nobody else"
 
 
 async def test_addresses_that_others_may_read_are_a_warning(tmp_path: Path) -> None:
