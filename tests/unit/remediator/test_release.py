@@ -96,11 +96,7 @@ async def test_what_did_not_help_is_kept_while_the_fault_lasts() -> None:
 async def test_a_weight_goes_back_in_three_steps_and_all_the_way() -> None:
     """A driver that gives back only what stands as it was set meets, after the first step, what the release set."""
     async with simulation() as sim:
-        by_weight(sim)
-        sim.measure(CPU, "api-1", "ccc")
-        await sim.alert(CPU, "api-1")
-        await sim.go_on(CPU, "api-1", "ggg")
-        sim.clock.time += sim.parts.policy.release_after + 1
+        await healed_by_weight(sim)
         seen = [sim.driver.value["edge"]]
         for _ in range(4):
             sim.measure(CPU, "api-1", "ggg")
@@ -114,11 +110,7 @@ async def test_a_weight_goes_back_in_three_steps_and_all_the_way() -> None:
 
 async def test_a_person_undoes_what_is_given_back_in_part() -> None:
     async with simulation() as sim:
-        by_weight(sim)
-        sim.measure(CPU, "api-1", "ccc")
-        await sim.alert(CPU, "api-1")
-        await sim.go_on(CPU, "api-1", "ggg")
-        sim.clock.time += sim.parts.policy.release_after + 1
+        await healed_by_weight(sim)
         sim.measure(CPU, "api-1", "ggg")
         await sim.scheduler.settle()
         assert sim.driver.value["edge"] == 60
@@ -149,11 +141,16 @@ async def test_what_came_later_on_a_target_goes_first() -> None:
         assert seen[-1] == 0
 
 
-def by_weight(sim: Simulation) -> None:
-    """The fake target takes 90 at once, and is given back in stages, as a balancer's weights are."""
+async def healed_by_weight(sim: Simulation) -> None:
+    """Healed, and due to be given back. The fake target takes 90 at once, and is given back in stages, as a balancer's
+    weights are."""
     sim.driver.desire = lambda *_: {"value": 90}  # type: ignore[method-assign]
     sim.driver.release_steps = lambda verb, before, desired, observed: (  # type: ignore[method-assign]
         tuple({"value": value} for value in stages(observed["value"], before["value"]))
         if observed["value"] == desired["value"]
         else ()
     )
+    sim.measure(CPU, "api-1", "ccc")
+    await sim.alert(CPU, "api-1")
+    await sim.go_on(CPU, "api-1", "ggg")
+    sim.clock.time += sim.parts.policy.release_after + 1
