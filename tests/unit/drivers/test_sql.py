@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 import time
@@ -19,7 +20,7 @@ from catalog.inventory import Target
 from catalog.model import Verb
 from remediator.clock import SystemClock
 from remediator.drivers.base import StepContext, World
-from remediator.drivers.sql import SqlDriver
+from remediator.drivers.sql import SqlDriver, row
 from remediator.drivers.sql import driver as sql
 from remediator.drivers.sql.row import Database
 from remediator.errors import Permanent, Transient
@@ -150,6 +151,15 @@ async def test_one_that_takes_too_long_is_cut_and_ends(file: Path, monkeypatch: 
         go_on.set()
         await asyncio.get_running_loop().shutdown_default_executor()
     assert limit(file) == 60
+
+
+def test_each_of_many_databases_is_set_up_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    create = row.create_engine
+    monkeypatch.setattr(row, "create_engine", lambda url, **words: (made.append(url), create(url, **words))[1])
+    files = [shutil.copy(file, file.with_name(f"{number}.db")) for number in range(100)]
+    assert [database(each).read(READ) for each in files * 2] == [60] * 200
+    assert len(made) == 100
 
 
 def test_a_row_too_many_is_an_error_at_every_look(file: Path) -> None:
