@@ -104,11 +104,16 @@ class Listener:
     async def _reload(self) -> None:
         try:
             self.door.config, self._context = await asyncio.to_thread(self._load)
+            await self._answer()
         except CatalogError as error:
             self.reloads.successful = False
             log.error("web configuration not changed", faults=str(error))
+        except OSError as error:
+            # As many files are open as may be: the next look finds a change again.
+            self._seen = ()
+            self.reloads.successful = False
+            log.error("web configuration not changed yet", faults=error.strerror)
         else:
-            await self._answer()
             log.info("web configuration read again")
 
     def _load(self) -> tuple[WebConfig, ssl.SSLContext | None]:
@@ -128,10 +133,17 @@ class Listener:
         return fingerprint((self._file, *self._files)) if self._file is not None else ()
 
     async def _answer(self) -> None:
-        before = self._sites
-        self._sites = [web.SockSite(self._runner, each.dup(), ssl_context=self._context) for each in self._sockets]
-        for site in self._sites:
-            await site.start()
+        fresh: list[web.SockSite] = []
+        try:
+            for each in self._sockets:
+                site = web.SockSite(self._runner, each.dup(), ssl_context=self._context)
+                await site.start()
+                fresh.append(site)
+        except OSError:
+            for site in fresh:
+                await site.stop()
+            raise
+        before, self._sites = self._sites, fresh
         for site in before:
             await site.stop()
 
