@@ -22,7 +22,7 @@ from remediator.drivers import DRIVERS
 from tests.docs.conftest import ROOT
 
 DOCS = ROOT / "docs"
-PROBLEM = re.compile(r"\b(?:problem|PayloadError)\(\s*(?:\w+\.get\([^)]*\)|\d+),\s*\"([^\"]+)\"")
+PROBLEM = re.compile(r"\b(?:problem|PayloadError)\(\s*(?:\w+(?:\.get)?\([^)]*\)|\d+),\s*\"([^\"]+)\"")
 
 
 def text(name: str) -> str:
