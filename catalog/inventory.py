@@ -90,6 +90,7 @@ class _Places:
 
     by_resource: Mapping[str, tuple[Target, ...]]
     by_group: Mapping[str, int]
+    groups: Mapping[str, str]
 
 
 class Inventory(Frozen):
@@ -125,6 +126,10 @@ class Inventory(Frozen):
         """How many targets have this `blast_group`; 0 where none has."""
         return self._places.by_group.get(group, 0)
 
+    def group_of(self, name: str) -> str:
+        """The `blast_group` of a target; its own name where the inventory does not list it."""
+        return self._places.groups.get(name, name)
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """The same inventory, with other targets where `update` says so."""
         copied = super().model_copy(update=update, deep=deep)
@@ -138,4 +143,5 @@ class Inventory(Frozen):
         for target in self.targets.values():
             for resource in dict.fromkeys(target.resources):
                 by_resource[resource] = (*by_resource.get(resource, ()), target)
-        return _Places(by_resource, Counter(target.blast_group for target in self.targets.values()))
+        groups = {name: target.blast_group for name, target in self.targets.items()}
+        return _Places(by_resource, Counter(groups.values()), groups)

@@ -341,18 +341,17 @@ def troubled(
     Not counted: states that are `quiet`, alerts that have ended, and incidents not judged yet or with the reason
     `unproven`. Asked at every decision, so that the database does the counting.
     """
-    found = list(connection.execute(_troubled(frozenset(state.value for state in quiet), unproven)))
-    return (
-        {row.target for row in found if row.target is not None},
-        {(row.metric_id, row.resource) for row in found if row.target is None},
-    )
+    found = _troubled(frozenset(quiet), unproven).on(connection).tuples()
+    targets = {target for target, _, _ in found}
+    targets.discard(None)
+    return targets, {(metric_id, resource) for _, metric_id, resource in found if metric_id is not None}
 
 
 @cache
-def _troubled(quiet: frozenset[str], unproven: str) -> sa.Select[Any]:
+def _troubled(quiet: frozenset[IncidentState], unproven: str) -> Prepared:
     counted = (
         incidents.c.closed_at.is_(None),
-        incidents.c.state.not_in(sorted(quiet)),
+        incidents.c.state.not_in([sa.literal_column(f"'{state.value}'") for state in sorted(quiet)]),
         incidents.c.verdict.is_not(None),
         sa.cast(incidents.c.reasons, sa.Text).not_like(f'%"{unproven}"%'),
         sa.cast(incidents.c.firing, sa.Text) != "{}",
@@ -364,7 +363,7 @@ def _troubled(quiet: frozenset[str], unproven: str) -> sa.Select[Any]:
         sa.case((alone, incidents.c.metric_id)).label("metric_id"),
         sa.case((alone, incidents.c.resource)).label("resource"),
     )
-    return sa.select(*columns).where(*counted).distinct()
+    return Prepared(sa.select(*columns).where(*counted).distinct())
 
 
 def heals_since(connection: Connection, metric_id: str, resource: str, since: float) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,31 +22,36 @@ _NOTHING: Mapping[str, Any] = {}
 class Rows:
     """What a statement answered: all of it, read already."""
 
-    __slots__ = ("_rows", "rowcount")
+    __slots__ = ("_read", "_rows", "rowcount")
 
-    def __init__(self, rows: list[Any], rowcount: int) -> None:
+    def __init__(self, rows: Sequence[Any], rowcount: int, read: Callable[[Any], Any]) -> None:
         self._rows = rows
+        self._read = read
         self.rowcount = rowcount
         """Rows that the statement changed."""
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._rows)
+        return map(self._read, self._rows)
+
+    def tuples(self) -> Sequence[Any]:
+        """The rows without names, and as the database holds them: for many rows of text and numbers."""
+        return self._rows
 
     def first(self) -> Any:
         """The first row; None where there is none."""
-        return self._rows[0] if self._rows else None
+        return self._read(self._rows[0]) if self._rows else None
 
     def one(self) -> Any:
         """The only row. Raises sqlalchemy's NoResultFound or MultipleResultsFound where it is not the only one."""
         if len(self._rows) == 1:
-            return self._rows[0]
+            return self._read(self._rows[0])
         if self._rows:
             raise sa.exc.MultipleResultsFound("more than one row was found when exactly one was required")
         raise sa.exc.NoResultFound("no row was found when one was required")
 
     def scalar(self) -> Any:
         """The first value of the first row; None where there is none."""
-        return self._rows[0][0] if self._rows else None
+        return self._read(self._rows[0])[0] if self._rows else None
 
 
 class Prepared:
@@ -67,7 +72,7 @@ class Prepared:
         raw = connection.connection.driver_connection
         if not isinstance(raw, sqlite3.Connection) or not raw.in_transaction:
             result = connection.execute(self.statement, dict(parameters))
-            return Rows(list(result) if result.returns_rows else [], result.rowcount)
+            return Rows(result.all() if result.returns_rows else [], result.rowcount, _as_it_is)
         names = tuple(parameters)
         compiled = self._compiled.get(names)
         if compiled is None:
@@ -109,7 +114,11 @@ class _Compiled:
             raise sa.exc.DBAPIError.instance(
                 self._sql, None, error, sqlite3.Error, hide_parameters=True, dialect=self._dialect
             ) from error
-        return Rows([self._read(row) for row in rows], cursor.rowcount)
+        return Rows(rows, cursor.rowcount, self._read)
+
+
+def _as_it_is(row: Any) -> Any:
+    return row
 
 
 def _reader(columns: Any, dialect: Dialect) -> Callable[[tuple[Any, ...]], Any]:

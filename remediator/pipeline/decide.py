@@ -74,9 +74,15 @@ def settings_json(found: Settings) -> dict[str, Any]:
 
 def policy_version(policy: Policy, settings: Settings) -> str:
     """A digest (16 hex digits) of everything by which governance decides: equal versions decide alike."""
-    # Asked at every decision. Its fields, and the tiers among them, are always written in the same order.
-    rules = f"{policy.model_dump_json()}{settings}"
-    return hashlib.sha256(rules.encode()).hexdigest()[:16]
+    # Asked at every decision, and a policy is never changed, only replaced.
+    if not _written or _written[0][0] is not policy:
+        # Its fields, and the tiers among them, are always written in the same order.
+        _written[:] = [(policy, policy.model_dump_json())]
+    return hashlib.sha256(f"{_written[0][1]}{settings}".encode()).hexdigest()[:16]
+
+
+_written: list[tuple[Policy, str]] = []
+"""The policy that was asked for last, as JSON."""
 
 
 def judge(
@@ -129,7 +135,7 @@ def judge(
         last_attempt_at=max((run.ended_at or now for run in attempts), default=None),
         runs_last_hour_target=past.started_last_hour_target,
         runs_last_hour_all=past.started_last_hour_all,
-        group_targets=sum(1 for each in parts.inventory.targets.values() if each.blast_group == group) or 1,
+        group_targets=parts.inventory.group_size(group) or 1,
         group_targets_changed_recently=len(past.group_targets_changed - {target}),
         group_active_runs=max(0, past.active_in_group - (1 if past.active_on_target else 0)),
         incident_groups_now=groups,
@@ -234,8 +240,7 @@ def groups_in_trouble(connection: Connection, parts: Parts) -> int:
     """Distinct groups that have a confirmed open incident now."""
     quiet = (IncidentState.SUSPENDED, IncidentState.BLIND)
     names, others = incidents.troubled(connection, quiet=quiet, unproven=Reason.EVIDENCE_ABSENT.value)
-    groups = {target.blast_group if (target := parts.target(name)) else name for name in names}
-    return len(groups) + len(others)
+    return len({parts.inventory.group_of(name) for name in names}) + len(others)
 
 
 def _storm(tx: Tx, parts: Parts, groups: int) -> bool:
