@@ -70,5 +70,8 @@ class Fenced(Ledger):
     async def read(self, function: Callable[[Connection], T]) -> T:
         return await self._ledger.read(function)
 
+    async def glance(self, function: Callable[[Connection], T]) -> T:
+        return await self._ledger.glance(function)
+
     async def close(self) -> None:
         """The ledger belongs to whoever opened it."""

@@ -15,7 +15,7 @@ from remediator.errors import GraceError
 from remediator.ledger.engine import Tx
 from remediator.ledger.incidents import ForbiddenMove, LeaseLost
 from remediator.ledger.prepared import Prepared
-from remediator.ledger.schema import ACTIVE, incidents, runs, steps, track_records
+from remediator.ledger.schema import ACTIVE, KEPT, incidents, runs, steps, track_records
 from remediator.model import RUN_MOVES, Plan, PlannedStep, Run, RunState, Step, new_id
 
 VERIFIED_BY_METRIC = (
@@ -69,6 +69,11 @@ _OUTCOMES = Prepared(
     .group_by(runs.c.outcome)
 )
 _TRACK_RECORD = Prepared(sa.select(track_records).where(track_records.c.playbook_id == sa.bindparam("playbook_")))
+_KEPT_LATER = Prepared(
+    sa.select(runs.c.id)
+    .where(_THIS_TARGET, runs.c.id > _RUN, KEPT, runs.c.release_at.is_not(None))
+    .limit(sa.literal_column("1"))
+)
 _RENEW = Prepared(
     sa.update(runs)
     .where(runs.c.id == _RUN, runs.c.fence == sa.bindparam("fence_"))
@@ -422,9 +427,8 @@ def keep(tx: Tx, ids: Collection[str], owner: str, lease: float) -> None:
 
 def kept_later(connection: Connection, run: Run) -> str | None:
     """A later run on the same target whose change is still to be given back; its id."""
-    later = (runs.c.target == run.target, runs.c.id > run.id)
-    due = (runs.c.kept == 1, runs.c.release_at.is_not(None))
-    return connection.execute(sa.select(runs.c.id).where(*later, *due).limit(1)).scalar()
+    found = _KEPT_LATER.on(connection, {"target_": run.target, "run_": run.id}).scalar()
+    return None if found is None else str(found)
 
 
 def occupy(tx: Tx, run_id: str) -> None:

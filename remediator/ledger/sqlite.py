@@ -45,6 +45,8 @@ T = TypeVar("T")
 
 BUSY = 5.0
 """Seconds to wait for a lock that somebody outside (a backup) holds on the file."""
+GLANCE = 0.02
+"""Seconds for which a glance may wait for one: nothing else happens meanwhile."""
 
 
 class SqliteLedger(Ledger):
@@ -60,6 +62,8 @@ class SqliteLedger(Ledger):
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.Queue[Job | None] = queue.Queue(WAITING)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="ledger-read")
+        self._glances: Connection | None = None
+        """The event loop's own connection."""
         self._read_by: dict[int, Connection] = {}
         """Connections by thread: fetching one from the pool for every read takes longer than most reads."""
         self._closing = False
@@ -115,6 +119,25 @@ class SqliteLedger(Ledger):
 
         return await self._loop.run_in_executor(self._readers, run)
 
+    async def glance(self, function: Callable[[Connection], T]) -> T:
+        try:
+            if self._glances is None:
+                self._glances = self._reader.connect()
+                _raw(self._glances).execute(f"PRAGMA busy_timeout={GLANCE * 1000:.0f}")
+            raw = _raw(self._glances)
+            # What a glance asks is prepared, so that nothing of SQLAlchemy's begins a transaction by itself.
+            raw.execute("BEGIN")
+            try:
+                return function(self._glances)
+            finally:
+                raw.execute("ROLLBACK")
+        except (sa.exc.OperationalError, sqlite3.OperationalError):
+            # Locked by somebody outside, or broken: a reader has the time to wait for it.
+            broken, self._glances = self._glances, None
+            if broken is not None:
+                broken.invalidate()
+            return await self.read(function)
+
     def _reading(self) -> Connection:
         """This thread's own connection."""
         thread = threading.get_ident()
@@ -130,7 +153,7 @@ class SqliteLedger(Ledger):
         await asyncio.to_thread(self._jobs.put, None)
         await asyncio.to_thread(self._writer.join)
         self._readers.shutdown(wait=True)
-        for connection in self._read_by.values():
+        for connection in (*self._read_by.values(), *([self._glances] if self._glances else [])):
             connection.close()
         self._engine.dispose()
         self._reader.dispose()
@@ -233,11 +256,16 @@ def _prepared(engine: Engine, place: str) -> None:
         prepare(connection, place)
 
 
+def _raw(connection: Connection) -> sqlite3.Connection:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
+
+
 @contextmanager
 def _savepoint(connection: Connection) -> Iterator[None]:
     """As `begin_nested`, at a fiftieth of its price: there is one for every write of every batch."""
-    raw = connection.connection.driver_connection
-    assert isinstance(raw, sqlite3.Connection)
+    raw = _raw(connection)
     try:
         raw.execute("SAVEPOINT job")
         try:

@@ -20,13 +20,13 @@ async def still_needed(parts: Parts, run: Run) -> str | None:
     What came later on the same target goes first: each began from what the one before had left. Nothing else stands in
     the way of a run without an incident, or whose metric the catalog no longer knows.
     """
-    later = await parts.ledger.read(lambda connection: runs.kept_later(connection, run))
+    later = await parts.ledger.glance(lambda connection: runs.kept_later(connection, run))
     if later is not None:
         return f"{later} came later on {run.target}, and is given back first"
     if run.incident_id is None:
         return None
     incident_id = run.incident_id
-    incident = await parts.ledger.read(lambda connection: incidents.get(connection, incident_id))
+    incident = await parts.ledger.glance(lambda connection: incidents.get(connection, incident_id))
     metric = None if incident is None else subject_of(parts.catalog, incident.metric_id, incident.labels)
     if incident is None or metric is None:
         return None

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 async def tell(parts: Parts, occasion: str, message: str, incident: Incident | None = None) -> bool:
     """Tell people; was it told just now? `occasion` is the key: the same one is told once."""
-    if await parts.ledger.read(lambda connection: told.holds(connection, occasion)):
+    if await parts.ledger.glance(lambda connection: told.holds(connection, occasion)):
         return False
     driver = parts.drivers["notify"]
     target = GOVERNANCE.model_copy(

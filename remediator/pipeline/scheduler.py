@@ -86,7 +86,7 @@ class Scheduler:
 
     async def _look(self) -> None:
         parts = self._parts
-        found = await parts.ledger.read(partial(work.due, now=parts.clock.now()))
+        found = await parts.ledger.glance(partial(work.due, now=parts.clock.now()))
         if found.notices:
             await notice.drain(parts, self._crowded)
             crash.point("after_notice")
@@ -126,7 +126,7 @@ class Scheduler:
         while following is not None:
             claimed = following
             await self._stage(claimed)
-            following = await self._parts.ledger.read(partial(incidents.get, incident_id=claimed.id))
+            following = await self._parts.ledger.glance(partial(incidents.get, incident_id=claimed.id))
             if following is None or following.fence != claimed.fence or following.wake_at is None:
                 return
             if following.wake_at > self._parts.clock.now():

@@ -34,12 +34,12 @@ POLL_OF_ALL = 2.0
 
 async def waiting(parts: Parts, incident: Incident, metric: MetricCatalogEntry) -> None:
     """A plan waits for people, and is judged again meanwhile: allowed now, it runs; in another world, it is void."""
-    past = await parts.ledger.read(lambda connection: runs.of_incident(connection, incident.id))
+    past = await parts.ledger.glance(lambda connection: runs.of_incident(connection, incident.id))
     held = next((run for run in reversed(past) if run.state is RunState.HELD), None)
     approval = None
     if held is not None:
         held_id = held.id
-        approval = await parts.ledger.read(lambda connection: approvals.of_run(connection, held_id))
+        approval = await parts.ledger.glance(lambda connection: approvals.of_run(connection, held_id))
     if held is None or approval is None:
         await move(parts, incident, IncidentState.PLANNING, "nothing waits any more", wake_in=0)
         return

@@ -21,7 +21,7 @@ SLOWEST_POLL = 30.0
 
 async def active_run(parts: Parts, incident: Incident) -> Run | None:
     """The run of this incident that is not over; None where there is none."""
-    past = await parts.ledger.read(lambda connection: runs.of_incident(connection, incident.id))
+    past = await parts.ledger.glance(lambda connection: runs.of_incident(connection, incident.id))
     return next((run for run in past if run.state.active), None)
 
 
@@ -83,8 +83,9 @@ def _told(tx: Tx, incident: Incident, body: Mapping[str, Any]) -> None:
 async def tell_once(parts: Parts, incident: Incident, message: str) -> bool:
     """Tell people, once for this incident in the state it is in; do they know now?"""
     occasion = f"{incident.id}:{incident.state.value}:{incident.changed_at:.3f}"
-    await people.tell(parts, occasion, message, incident)
-    return await parts.ledger.read(lambda connection: told.holds(connection, occasion))
+    if await people.tell(parts, occasion, message, incident):
+        return True
+    return await parts.ledger.glance(lambda connection: told.holds(connection, occasion))
 
 
 def title(incident: Incident) -> str:
@@ -141,7 +142,7 @@ def snapshot(tx: Tx, incident: Incident, run_id: str, moment: str, body: Mapping
 
 async def void(parts: Parts, incident: Incident, held: Run, reason: str) -> None:
     """End a held plan that nobody waits for any more (its incident was silenced meanwhile)."""
-    approval = await parts.ledger.read(lambda connection: approvals.of_run(connection, held.id))
+    approval = await parts.ledger.glance(lambda connection: approvals.of_run(connection, held.id))
     if approval is not None:
         await tell_void(parts, incident, held, approval, reason)
 

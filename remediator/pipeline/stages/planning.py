@@ -51,7 +51,7 @@ async def planning(parts: Parts, incident: Incident, metric: MetricCatalogEntry)
         await move(parts, incident, IncidentState.OPEN, "the alert ended", wake_in=0)
         return
     seen = await look(parts, metric, incident.resource, incident.band)
-    past, records = await parts.ledger.read(
+    past, records = await parts.ledger.glance(
         lambda connection: (
             runs.of_incident(connection, incident.id),
             records_of(connection, parts, incident.band, metric),

@@ -26,7 +26,7 @@ async def opened(parts: Parts, incident: Incident, metric: MetricCatalogEntry) -
     if not incident.firing:
         await _see_out(parts, incident, metric)
         return
-    other = await parts.ledger.read(lambda connection: incidents.busy_with_target(connection, incident))
+    other = await parts.ledger.glance(lambda connection: incidents.busy_with_target(connection, incident))
     if other is not None:
         await stay(parts, incident, metric, f"{other} is being handled on the same target")
         return
@@ -75,7 +75,7 @@ async def _see_out(parts: Parts, incident: Incident, metric: MetricCatalogEntry)
 
 async def cooling(parts: Parts, incident: Incident, metric: MetricCatalogEntry) -> None:
     """Waited long enough: judged afresh, without leaving the state until something may run."""
-    other = await parts.ledger.read(lambda connection: incidents.busy_with_target(connection, incident))
+    other = await parts.ledger.glance(lambda connection: incidents.busy_with_target(connection, incident))
     if other is not None:
         await stay(parts, incident, metric, f"{other} is being handled on the same target")
         return
@@ -86,7 +86,7 @@ async def contained(parts: Parts, incident: Incident, metric: MetricCatalogEntry
     """Held where it is until a person releases it; a safety measure nobody confirmed in time calls people."""
     known = await tell_once(parts, incident, f"{title(incident)} is contained: {incident.reason}")
     wake_in = None if known else SLOWEST_POLL
-    past = await parts.ledger.read(lambda connection: runs.of_incident(connection, incident.id))
+    past = await parts.ledger.glance(lambda connection: runs.of_incident(connection, incident.id))
     run = next((each for each in reversed(past) if each.state is RunState.CONTAINED), None)
     playbook = parts.catalog.playbooks.get(run.playbook_id) if run else None
     if run is not None and playbook is not None and playbook.safety and run.acted_at is not None:
