@@ -13,6 +13,7 @@ A checkpoint is a signed note as C2SP's `signed-note` and `tlog-checkpoint` writ
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import errno
@@ -20,7 +21,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -240,6 +241,9 @@ class Checkpointer:
         self._lock = threading.Lock()
         self._newest: tuple[Checkpoint, str] | None = None
         """What this object itself wrote last. Not what the file holds: a ledger set back must be anchored again."""
+        self._covered = 0
+        """Entries that this object vouched for, on the disk."""
+        self._writing: asyncio.Task[str] | None = None
         self.signer = open_signer(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._mend()
@@ -269,6 +273,31 @@ class Checkpointer:
             self._newest = (Checkpoint(seq, head), note)
             return note
 
+    async def cover(self, head: Callable[[], tuple[int, bytes]]) -> str | None:
+        """A note that vouches for everything up to what `head` gives now; None where nobody had to write one.
+
+        Whoever comes while a note is being written shares the next one: a hundred at once cost two. Raises OSError
+        when it could not be written.
+        """
+        wanted, _ = head()
+        note = None
+        while wanted > self._covered:
+            if self._writing is None:
+                self._writing = asyncio.create_task(self._cover(head), name="checkpoint")
+                note = await asyncio.shield(self._writing)
+            else:
+                await asyncio.shield(self._writing)
+        return note
+
+    async def _cover(self, head: Callable[[], tuple[int, bytes]]) -> str:
+        try:
+            seq, digest = head()
+            note = await asyncio.to_thread(self.write, seq, digest)
+            self._covered = max(self._covered, seq)
+            return note
+        finally:
+            self._writing = None
+
     def succeed(self, successor: Signer) -> None:
         """Sign with `successor` from now on; both files follow. Raises OSError; then the old key goes on signing.
 
@@ -282,7 +311,7 @@ class Checkpointer:
         successor.write(fresh)
         fresh.replace(self._key)
         with self._lock:
-            self.signer, self._newest = successor, None
+            self.signer, self._newest, self._covered = successor, None, 0
 
     def last(self) -> Checkpoint:
         """The newest checkpoint in the file. Raises BadNote when none is whole, OSError when it cannot be read."""

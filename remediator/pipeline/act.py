@@ -9,7 +9,7 @@ fresh is compared with its target first, so that nothing is done to another worl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +55,32 @@ class Failed:
     error: str
 
 
-async def execute(parts: Parts, run: Run, resource: str, incident: Incident | None) -> Failed | None:
+async def execute(
+    parts: Parts, run: Run, resource: str, incident: Incident | None, ended: Callable[[Tx], None]
+) -> Failed | None:
     """Do every step of the run that is not done yet; None when all hold, else what failed.
 
+    What follows a step is written in one transaction with its result: the intent of the next one where that may
+    begin, and after the last one whatever `ended` writes.
     Raises Stopped, Changed, or LeaseLost when somebody else has the incident now.
     """
     journal = {step.index: step for step in await _journal(parts, run) if step.phase == "do"}
-    for index, step in enumerate(run.plan):
-        known = journal.get(index)
-        if known is not None and known.state == "done":
-            continue
-        failed = await perform(parts, run, "do", index, step, resource, incident, known)
+    left = [index for index in range(len(run.plan)) if index not in journal or journal[index].state != "done"]
+    if not left:
+        await parts.ledger.write(ended)
+    begun: set[int] = set()
+    for index, following in zip(left, [*left[1:], None], strict=True):
+
+        def then(tx: Tx, following: int | None = following) -> None:
+            if following is None:
+                ended(tx)
+            elif following not in journal and _intend_next(tx, parts, run, following, incident):
+                begun.add(following)
+
+        step, known = run.plan[index], journal.get(index)
+        failed = await perform(
+            parts, run, "do", index, step, resource, incident, known, begun=index in begun, then=then
+        )
         if failed is not None:
             return failed
     return None
@@ -111,16 +126,19 @@ async def perform(
     known: Step | None = None,
     *,
     a_person: bool = False,
+    begun: bool = False,
+    then: Callable[[Tx], None] = lambda _: None,
 ) -> Failed | None:
     """Do one step and journal what came of it; None when its desired state was read back.
 
-    `a_person` marks an undo: allowed under a freeze too.
+    `a_person` marks an undo: allowed under a freeze too. `begun`: its intent is journaled already. `then` is written
+    in one transaction with the step's result.
     """
     try:
         target = target_of_step(parts, step)
         driver = parts.drivers[step.driver]
         context = context_for(parts, run, index, resource)
-        if phase == "do" and known is None:
+        if phase == "do" and known is None and not begun:
             await _as_seen(parts, run, index, driver, target, context)
     except Changed:
         raise
@@ -129,13 +147,14 @@ async def perform(
     if known is not None and known.state == "intended":
         observed = await _reached(driver, target, step, context)
         if observed is not None:
-            await _finish(parts, run, phase, index, observed, incident)
+            await _finish(parts, run, phase, index, observed, incident, then)
             return None
     why = "not tried"
     # Who takes over from a replica that died waits until its step has ended: a child of its may still be at it.
     lease = parts.lease + target.step_timeout
     for attempt in range(1, ATTEMPTS + 1):
-        await parts.ledger.write(lambda tx: _intend(tx, parts, run, phase, index, step, incident, lease, a_person))
+        if not begun or attempt > 1:
+            await parts.ledger.write(lambda tx: _intend(tx, parts, run, phase, index, step, incident, lease, a_person))
         # Signed and outside the database before anything changes: the intent cannot be denied later.
         await checkpoint(parts)
         crash.point("after_intent")
@@ -158,7 +177,7 @@ async def perform(
         except GraceError as lasting:
             why = str(lasting)
             break
-        await _finish(parts, run, phase, index, observed, incident)
+        await _finish(parts, run, phase, index, observed, incident, then)
         crash.point("after_step")
         return None
     return await _fail(parts, run, phase, index, step, why)
@@ -167,13 +186,19 @@ async def perform(
 async def _as_seen(parts: Parts, run: Run, index: int, driver: Driver, target: Target, context: StepContext) -> None:
     """Nothing, when a step's target is as the plan saw it. Raises Changed when it is not."""
     step = run.plan[index]
-    if parts.clock.now() - run.created_at <= standing.LATELY:
+    if _surely_as_seen(parts, run, index):
         return
-    if any((each.target, each.driver) == (step.target, step.driver) for each in run.plan[:index]):
-        return  # this run itself has changed it since
     why = standing.departed(driver, step, await _observed(parts, driver, target, step, context))
     if why is not None:
         raise Changed(why)
+
+
+def _surely_as_seen(parts: Parts, run: Run, index: int) -> bool:
+    """Need nobody look whether a step's target is as the plan saw it: it was seen just now, or this run changed it?"""
+    if parts.clock.now() - run.created_at <= standing.LATELY:
+        return True
+    step = run.plan[index]
+    return any((each.target, each.driver) == (step.target, step.driver) for each in run.plan[:index])
 
 
 async def _observed(
@@ -197,11 +222,18 @@ async def _look(driver: Driver, target: Target, step: PlannedStep, context: Step
 
 
 async def _finish(
-    parts: Parts, run: Run, phase: str, index: int, after: Mapping[str, Any], incident: Incident | None
+    parts: Parts,
+    run: Run,
+    phase: str,
+    index: int,
+    after: Mapping[str, Any],
+    incident: Incident | None,
+    then: Callable[[Tx], None],
 ) -> None:
     def store(tx: Tx) -> None:
         _renew(tx, run, incident, parts.lease)
         runs.finish(tx, run, phase, index, after=after)
+        then(tx)
 
     await parts.ledger.write(store)
 
@@ -215,10 +247,9 @@ def _renew(tx: Tx, run: Run, incident: Incident | None, lease: float) -> None:
 
 async def checkpoint(parts: Parts) -> None:
     """Anchor the audit log's head outside the database."""
-    seq, head = parts.ledger.head
-    if seq:
-        note = await asyncio.to_thread(parts.checkpointer.write, seq, head)
-        log.info("checkpoint", entries=seq, note=note)
+    note = await parts.checkpointer.cover(lambda: parts.ledger.head)
+    if note is not None:
+        log.info("checkpoint", note=note)
 
 
 def _intend(
@@ -236,6 +267,19 @@ def _intend(
     if not a_person:
         _still_allowed(tx, parts, run)
     runs.intend(tx, run, phase, index, step)
+
+
+def _intend_next(tx: Tx, parts: Parts, run: Run, index: int, incident: Incident | None) -> bool:
+    """Journal the intent of the step that follows; False where that is not to begin without another look."""
+    if not _surely_as_seen(parts, run, index):
+        return False
+    step = run.plan[index]
+    try:
+        lease = parts.lease + target_of_step(parts, step).step_timeout
+        _intend(tx, parts, run, "do", index, step, incident, lease, a_person=False)
+    except (Stopped, Permanent):  # Raised before anything is written, and once more when its turn has come.
+        return False
+    return True
 
 
 def _still_allowed(tx: Tx, parts: Parts, run: Run) -> None:
@@ -301,4 +345,4 @@ async def _fail(parts: Parts, run: Run, phase: str, index: int, step: PlannedSte
 
 
 async def _journal(parts: Parts, run: Run) -> list[Step]:
-    return await parts.ledger.read(lambda connection: runs.steps_of(connection, run.id))
+    return await parts.ledger.glance(lambda connection: runs.steps_of(connection, run.id))

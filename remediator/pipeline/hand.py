@@ -120,7 +120,7 @@ async def start(
         verdict, because = await parts.ledger.write(decide)
     except TargetBusy as busy:
         raise Refused(str(busy), reason="target_busy") from busy
-    if await parts.ledger.read(lambda connection: runs.get(connection, run_id)) is None:
+    if await parts.ledger.glance(lambda connection: runs.get(connection, run_id)) is None:
         raise Refused(f"{verdict.value}: {because}", reason="denied" if verdict is Verdict.DENY else "held")
     return run_id
 
@@ -209,7 +209,7 @@ async def carry_on(parts: Parts, run: Run) -> None:
 
 async def settle_held(parts: Parts, run: Run) -> None:
     """A run by hand that waits for approval: begin it, or end it. Raises Transient: ask again later."""
-    approval = await parts.ledger.read(lambda connection: approvals.of_run(connection, run.id))
+    approval = await parts.ledger.glance(lambda connection: approvals.of_run(connection, run.id))
     if approval is None:
         return
     pending, expired = approval.status == "pending", approval.expires_at <= parts.clock.now()
@@ -321,35 +321,38 @@ def _judge(
 
 
 async def _run_by_hand(parts: Parts, run: Run, resource: str) -> None:
-    try:
-        failed = await act.execute(parts, run, resource, None)
-    except act.Stopped as stopped:
-        log.info("run_waits", run_id=run.id, why=str(stopped))
-        return
-    except act.Changed as changed:
-        failed = await _not_begun(parts, run, str(changed))
-        if failed is None:
-            return
     playbook = parts.catalog.playbooks.get(run.playbook_id)
 
-    def end(tx: Tx) -> None:
-        if failed is not None:
-            runs.move(tx, run.id, RunState.FAILED, reason=failed.error)
-        elif playbook is not None and playbook.verified_by is VerifiedBy.CONTAINMENT:
+    def ended(tx: Tx) -> None:
+        if playbook is not None and playbook.verified_by is VerifiedBy.CONTAINMENT:
             runs.move(tx, run.id, RunState.CONTAINED, acted_at=tx.now, kept=1, reason="the change was read back")
         else:
             runs.move(tx, run.id, RunState.EFFECTIVE, acted_at=tx.now, kept=1, reason="its effect was read back")
         tx.on_commit.append(lambda: parts.publish("run", run.id))
 
-    await parts.ledger.write(end)
+    try:
+        failed = await act.execute(parts, run, resource, None, ended)
+    except act.Stopped as stopped:
+        log.info("run_waits", run_id=run.id, why=str(stopped))
+        return
+    except act.Changed as changed:
+        failed = await _not_begun(parts, run, str(changed))
+    if failed is not None:
+        why = failed.error
+        await parts.ledger.write(lambda tx: _failed(tx, parts, run, why))
+
+
+def _failed(tx: Tx, parts: Parts, run: Run, why: str) -> None:
+    runs.move(tx, run.id, RunState.FAILED, reason=why)
+    tx.on_commit.append(lambda: parts.publish("run", run.id))
 
 
 async def _not_begun(parts: Parts, run: Run, reason: str) -> act.Failed | None:
     """The world is another one than the plan was made for: refused, as if never begun; a failure after a step."""
-    journal = await parts.ledger.read(lambda connection: runs.steps_of(connection, run.id))
+    journal = await parts.ledger.glance(lambda connection: runs.steps_of(connection, run.id))
     if journal:
         return act.Failed(len(journal), reason)
-    approval = await parts.ledger.read(lambda connection: approvals.of_run(connection, run.id))
+    approval = await parts.ledger.glance(lambda connection: approvals.of_run(connection, run.id))
     if approval is not None:
         await _tell_void(parts, run, approval, reason)
     await parts.ledger.write(lambda tx: not_begun(tx, run, approval, reason))
@@ -430,7 +433,7 @@ async def _resource_of(parts: Parts, run: Run) -> str:
     if run.incident_id is None:
         return ""
     incident_id = run.incident_id
-    incident = await parts.ledger.read(lambda connection: incidents.get(connection, incident_id))
+    incident = await parts.ledger.glance(lambda connection: incidents.get(connection, incident_id))
     return incident.resource if incident else ""
 
 
@@ -440,7 +443,7 @@ async def release_step(parts: Parts, run: Run) -> None:
     Raises Refused when governance holds it back now: it is asked again later.
     """
     playbook = parts.catalog.playbooks.get(run.playbook_id)
-    journal = await parts.ledger.read(lambda c: runs.steps_of(c, run.id))
+    journal = await parts.ledger.glance(lambda c: runs.steps_of(c, run.id))
     done = [step for step in journal if step.phase == "do"]
     if playbook is None or not done:
         await parts.ledger.write(lambda tx: runs.update(tx, run.id, kept=0, release_at=None))

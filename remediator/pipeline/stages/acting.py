@@ -32,7 +32,9 @@ async def acting(parts: Parts, incident: Incident, metric: MetricCatalogEntry) -
         await _take_back(parts, incident, run)
         return
     try:
-        failed = await act.execute(parts, run, incident.resource, incident)
+        failed = await act.execute(
+            parts, run, incident.resource, incident, lambda tx: _acted(tx, parts, incident, metric, run, playbook)
+        )
     except act.Stopped as stopped:
         await stay(parts, incident, metric, str(stopped))
         return
@@ -41,17 +43,15 @@ async def acting(parts: Parts, incident: Incident, metric: MetricCatalogEntry) -
         return
     if failed is not None:
         await _failed(parts, incident, run, failed.error, undo=playbook.if_ineffective is IfIneffective.UNDO)
-        return
-    await _acted(parts, incident, metric, run, playbook)
 
 
 async def _not_begun(parts: Parts, incident: Incident, run: Run, reason: str, *, undo: bool) -> None:
     """The world is another one than the plan was made for. Nothing was done yet: planned again, as if never begun."""
-    journal = await parts.ledger.read(lambda connection: runs.steps_of(connection, run.id))
+    journal = await parts.ledger.glance(lambda connection: runs.steps_of(connection, run.id))
     if journal:
         await _failed(parts, incident, run, reason, undo=undo)
         return
-    approval = await parts.ledger.read(lambda connection: approvals.of_run(connection, run.id))
+    approval = await parts.ledger.glance(lambda connection: approvals.of_run(connection, run.id))
     if approval is not None:
         await tell_void(parts, incident, run, approval, reason)
 
@@ -64,43 +64,41 @@ async def _not_begun(parts: Parts, incident: Incident, run: Run, reason: str, *,
     await parts.ledger.write(store)
 
 
-async def _acted(
-    parts: Parts, incident: Incident, metric: MetricCatalogEntry, run: Run, playbook: PlaybookDefinition
+def _acted(
+    tx: Tx, parts: Parts, incident: Incident, metric: MetricCatalogEntry, run: Run, playbook: PlaybookDefinition
 ) -> None:
-    def store(tx: Tx) -> None:
-        if playbook.verified_by is VerifiedBy.METRIC:
-            until = tx.now + verify_time(metric)
-            runs.move(tx, run.id, RunState.VERIFYING, acted_at=tx.now, verify_until=until)
-            incidents.move(
-                tx,
-                incident,
-                IncidentState.VERIFYING,
-                reason=f"{playbook.id} done; watching {metric.id}",
-                wake_at=tx.now + metric.interval,
-            )
-        elif playbook.verified_by is VerifiedBy.EFFECT:
-            runs.move(tx, run.id, RunState.EFFECTIVE, acted_at=tx.now, reason="its effect was read back")
-            incidents.move(
-                tx, incident, IncidentState.PLANNING, reason=f"{playbook.id} done; the next candidate", wake_at=tx.now
-            )
-        else:
-            runs.move(tx, run.id, RunState.CONTAINED, acted_at=tx.now, kept=1, reason="the change was read back")
-            incidents.move(
-                tx,
-                incident,
-                IncidentState.CONTAINED,
-                reason=f"contained by {playbook.id} until a person releases it: grace runs release {run.id} --reason …",
-                wake_at=tx.now,
-            )
-        tx.on_commit.append(parts.wake)
-        tx.on_commit.append(lambda: parts.publish("run", run.id))
-
-    await parts.ledger.write(store)
+    """Every step is done: what proves that it helped is awaited, or needs no proof."""
+    if playbook.verified_by is VerifiedBy.METRIC:
+        until = tx.now + verify_time(metric)
+        runs.move(tx, run.id, RunState.VERIFYING, acted_at=tx.now, verify_until=until)
+        incidents.move(
+            tx,
+            incident,
+            IncidentState.VERIFYING,
+            reason=f"{playbook.id} done; watching {metric.id}",
+            wake_at=tx.now + metric.interval,
+        )
+    elif playbook.verified_by is VerifiedBy.EFFECT:
+        runs.move(tx, run.id, RunState.EFFECTIVE, acted_at=tx.now, reason="its effect was read back")
+        incidents.move(
+            tx, incident, IncidentState.PLANNING, reason=f"{playbook.id} done; the next candidate", wake_at=tx.now
+        )
+    else:
+        runs.move(tx, run.id, RunState.CONTAINED, acted_at=tx.now, kept=1, reason="the change was read back")
+        incidents.move(
+            tx,
+            incident,
+            IncidentState.CONTAINED,
+            reason=f"contained by {playbook.id} until a person releases it: grace runs release {run.id} --reason …",
+            wake_at=tx.now,
+        )
+    tx.on_commit.append(parts.wake)
+    tx.on_commit.append(lambda: parts.publish("run", run.id))
 
 
 async def _failed(parts: Parts, incident: Incident, run: Run, error: str, *, undo: bool) -> None:
     """A step failed: what was done is taken back where the playbook says so, and the next candidate is judged."""
-    done = any(step.state == "done" for step in await parts.ledger.read(lambda c: runs.steps_of(c, run.id)))
+    done = any(step.state == "done" for step in await parts.ledger.glance(lambda c: runs.steps_of(c, run.id)))
     if undo and done:
         await parts.ledger.write(lambda tx: runs.move(tx, run.id, RunState.UNDOING, reason=error))
         await move(parts, incident, IncidentState.ACTING, f"undoing {run.playbook_id}: {error}", wake_in=0)
