@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +33,8 @@ class CatalogError(Exception):
 
 def did_you_mean(word: object, known: Sequence[str]) -> str:
     """` (did you mean "volumes"?)` for the nearest known word, or nothing when none is near."""
+    import difflib  # who writes no fault needs none of it
+
     near = difflib.get_close_matches(str(word)[:80], known, n=1, cutoff=0.6)
     return f' (did you mean "{near[0]}"?)' if near else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mimetypes
 
 _M_ARENA_MAX = -8
 """Of glibc's `mallopt`."""
@@ -18,6 +19,11 @@ def one_pool() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
+
+
+def no_file_names() -> None:
+    """Nothing is served by a file's name, so that the system's list of their types need not be read. Call it first."""
+    mimetypes.knownfiles.clear()
 
 
 def settle() -> None:

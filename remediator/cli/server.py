@@ -15,6 +15,10 @@ from catalog.fault import CatalogError
 from catalog.load import config_path, load_config
 from remediator import memory
 
+SWITCH = 0.0005
+"""Seconds after which a thread that computes lets another one go on. The writer of the ledger gives the interpreter up
+at every statement, and with Python's own 5 ms it waited for it longer than SQLite took to answer."""
+
 
 @click.command(epilog="Example: grace remediator --config grace.yml --web.listen-address 127.0.0.1:9782")
 @click.option(
@@ -33,6 +37,8 @@ from remediator import memory
 def remediator(config_option: Path | None, listen: str, insecure: bool, level: str) -> None:
     """Receive alerts, decide, act, verify, record."""
     memory.one_pool()
+    memory.no_file_names()
+    sys.setswitchinterval(SWITCH)
     import_structlog()
     from remediator.app import Unusable
     from remediator.audit.checkpoint import BadKey, BadNote

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from dateutil.rrule import rrule, rruleset, rrulestr
-
 from catalog.policy import MaintenanceWindow
+
+if TYPE_CHECKING:
+    from dateutil.rrule import rrule, rruleset
 
 
 def covering(windows: Iterable[MaintenanceWindow], target: str, now: float) -> MaintenanceWindow | None:
@@ -39,5 +41,7 @@ def _is_open(window: MaintenanceWindow, now: float) -> bool:
 
 @lru_cache(maxsize=64)
 def _rule(text: str) -> rrule | rruleset:
+    from dateutil.rrule import rrulestr  # most teams have no window
+
     # A fixed beginning, so that INTERVAL=2 means the same weeks every year.
     return rrulestr(text, dtstart=datetime(2020, 1, 1), cache=True)  # noqa: DTZ001  # local time of the window's zone
