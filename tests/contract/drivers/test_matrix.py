@@ -126,7 +126,9 @@ async def test_a_playbook_has_its_effect_and_gives_it_back(case: tuple[PlaybookD
     before = rig.effect()
     async with remediator(rig, playbook) as parts:
         run = await planned(parts, rig, playbook)
-        assert await act.execute(parts, run, rig.resource, None) is None
+        ended: list[bool] = []
+        assert await act.execute(parts, run, rig.resource, None, lambda tx: ended.append(True)) is None
+        assert ended == [True]
         goal = expected(playbook, rig, before)
         until(lambda: shown(playbook, rig.effect()) == goal, 10)
         assert await act.undo(parts, run, rig.resource, None) is None
