@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import sqlalchemy as sa
 import structlog
 from aiohttp import web
 
@@ -33,6 +32,7 @@ from remediator.auth.requests import authentication, needs, open_to_all
 from remediator.auth.tokens import NameTaken, Role, first_tokens
 from remediator.clock import Clock, SystemClock
 from remediator.credentials import Credentials
+from remediator.database_url import ledger_place
 from remediator.drivers import DRIVERS, check_inventory, open_driver
 from remediator.drivers.base import State, World
 from remediator.drivers.keyring import secrets_of
@@ -88,23 +88,11 @@ def load(config: GraceConfig) -> tuple[Any, Any, Any]:
     return catalog, inventory, policy
 
 
-def ledger_place(config: GraceConfig) -> Path | str:
-    """Where the ledger is: the path of a SQLite file, or the URL of a PostgreSQL database.
-
-    Raises Unusable for a URL this program cannot open.
-    """
-    if config.ledger.url is None:
-        return config.data_dir / "ledger.db"
+def _ledger_place(config: GraceConfig) -> Path | str:
     try:
-        url = sa.engine.make_url(config.ledger.url)
-        backend = url.get_backend_name()
-    except sa.exc.ArgumentError:
-        raise Unusable("ledger.url is not a database URL; write sqlite:///PATH or postgresql://…") from None
-    if backend == "postgresql":
-        return config.ledger.url
-    if backend != "sqlite" or not url.database:
-        raise Unusable(f"ledger.url: {backend} is not supported; use sqlite:///PATH or postgresql://…")
-    return Path(url.database)
+        return ledger_place(config)
+    except ValueError as error:
+        raise Unusable(str(error)) from None
 
 
 @asynccontextmanager
@@ -118,7 +106,7 @@ async def running(
     clock = clock or SystemClock()
     catalog, inventory, policy = load(config)
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    ledger = await Ledger.open(ledger_place(config), clock)
+    ledger = await Ledger.open(_ledger_place(config), clock)
     try:
         checkpointer = Checkpointer(
             config.audit_key,
@@ -384,7 +372,7 @@ async def _check_audit(parts: Parts, metrics: Metrics) -> None:
 async def _audit_faults(parts: Parts) -> list[str]:
     """What is wrong with the audit log, as it stands in the ledger; nothing where it is whole."""
     key = parts.config.audit_key
-    loop, place = asyncio.get_running_loop(), ledger_place(parts.config)
+    loop, place = asyncio.get_running_loop(), _ledger_place(parts.config)
 
     def check() -> list[str]:
         notes = list(read_notes(parts.checkpointer.path))

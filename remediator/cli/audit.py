@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from catalog.config import GraceConfig
 from catalog.fault import CatalogError
@@ -27,6 +25,7 @@ from remediator.audit.checkpoint import BadKey, PublicKey, public_path, read_key
 from remediator.audit.export import ExportFile, NotAnExport, lines
 from remediator.audit.store import LedgerFile, Unreadable
 from remediator.audit.verify import BrokenSource, Fault, Report, Row, verify
+from remediator.database_url import ledger_place
 
 FOLLOW_EVERY = 0.5
 """Seconds between two looks of `tail -f`."""
@@ -45,8 +44,8 @@ class CannotRead(click.ClickException):
 class Places:
     """Where the parts of one audit log lie."""
 
-    ledger: str
-    """A SQLAlchemy URL."""
+    config: GraceConfig
+    """Names the ledger."""
     key: Path
     checkpoints: Path
 
@@ -54,7 +53,7 @@ class Places:
     def of(cls, config: GraceConfig) -> Places:
         data = config.data_dir
         return cls(
-            ledger=config.ledger.url or f"sqlite:///{data / 'ledger.db'}",
+            config=config,
             key=public_path(config.audit.key_file or data / "audit.key"),
             checkpoints=config.audit.checkpoints_file or data / "checkpoints.log",
         )
@@ -62,19 +61,15 @@ class Places:
     def opened(self) -> LedgerFile | LedgerDatabase:
         """The audit log in the ledger. Raises Unreadable, or CannotRead for a URL that means neither engine."""
         try:
-            url = make_url(self.ledger)
-        except ArgumentError as error:
-            raise CannotRead("ledger.url is not a database URL; write sqlite:///PATH or postgresql://…") from error
-        if url.get_backend_name() == "postgresql":
-            # Imported where it is used: most ledgers are files.
-            from remediator.audit.database import LedgerDatabase
+            place = ledger_place(self.config)
+        except ValueError as error:
+            raise CannotRead(str(error)) from None
+        if isinstance(place, Path):
+            return LedgerFile(place)
+        # Imported where it is used: most ledgers are files.
+        from remediator.audit.database import LedgerDatabase
 
-            return LedgerDatabase(self.ledger)
-        if url.get_backend_name() != "sqlite" or not url.database:
-            raise CannotRead(
-                f"the ledger is in {url.get_backend_name()}, which is not supported; use sqlite:///PATH or postgresql://…"
-            )
-        return LedgerFile(Path(url.database))
+        return LedgerDatabase(place)
 
 
 def _places(config: Path | None, data: Path | None) -> Places:

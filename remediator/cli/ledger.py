@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import click
-from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from remediator.cli.client import (
     NOT_RIGHT,
@@ -28,6 +28,7 @@ from remediator.cli.client import (
     json_option,
 )
 from remediator.cli.output import print_fields, print_json
+from remediator.database_url import ledger_place
 from remediator.ledger.copy import copy, counts, faults_of_postgres
 from remediator.ledger.engine import LedgerRefused, cause, place_of, postgres
 from remediator.ledger.migrations import version
@@ -61,7 +62,7 @@ def check(config: Path | None, data: Path | None, as_json: bool) -> None:
 
     The audit log's own proof is `grace audit verify`.
     """
-    place = ledger_place(config, data)
+    place = _place(config, data)
     if isinstance(place, str):
         path, found = place_of(place), _on_postgres(place, _examined_postgres)
     else:
@@ -91,7 +92,7 @@ def backup(file: Path, config: Path | None, data: Path | None, as_json: bool) ->
     FILE is a SQLite ledger, also where the ledger is in PostgreSQL. To restore, stop the remediator and put FILE in
     the ledger's place, or `grace ledger restore` it into an empty database.
     """
-    place = ledger_place(config, data)
+    place = _place(config, data)
     if file.exists():
         raise Failure(f"{file} exists already; name a new file")
     part = file.with_name(f"{file.name}.part")
@@ -126,7 +127,7 @@ def restore(file: Path, config: Path | None, data: Path | None) -> None:
 
     A ledger in a file needs no command: stop the remediator and put FILE in its place.
     """
-    place = ledger_place(config, data, wanted=False)
+    place = _place(config, data, wanted=False)
     if not isinstance(place, str):
         raise Failure(f"the ledger is a file: stop the remediator and put {file} in the place of {place}")
     if not file.is_file():
@@ -141,25 +142,15 @@ def restore(file: Path, config: Path | None, data: Path | None) -> None:
     click.echo(f"{place_of(place)}: {rows['audit']} audit entries, {rows['incidents']} incidents; start the remediator")
 
 
-def ledger_place(config: Path | None, data: Path | None, *, wanted: bool = True) -> Path | str:
+def _place(config: Path | None, data: Path | None, *, wanted: bool = True) -> Path | str:
     """The SQLite file of the ledger, or its PostgreSQL URL. Raises Failure where there is none (and it is `wanted`)."""
-    settings = find_place(config, data, None).config
-    path = settings.data_dir / "ledger.db"
-    if settings.ledger.url is not None:
-        try:
-            url = make_url(settings.ledger.url)
-        except ArgumentError as error:
-            raise Failure("ledger.url is not a database URL; write sqlite:///PATH or postgresql://…") from error
-        if url.get_backend_name() == "postgresql":
-            return settings.ledger.url
-        if url.get_backend_name() != "sqlite" or not url.database:
-            raise Failure(
-                f"ledger.url: {url.get_backend_name()} is not supported; use sqlite:///PATH or postgresql://…"
-            )
-        path = Path(url.database)
-    if wanted and not path.is_file():
-        raise Failure(f"there is no ledger at {path}: name the data folder with --data")
-    return path
+    try:
+        place = ledger_place(find_place(config, data, None).config)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    if wanted and isinstance(place, Path) and not place.is_file():
+        raise Failure(f"there is no ledger at {place}: name the data folder with --data")
+    return place
 
 
 def _copied(place: Path | str, part: Path) -> None:

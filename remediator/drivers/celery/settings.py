@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -36,6 +37,18 @@ class Pause(Frozen):
     queues: tuple[Name, ...] = Field(min_length=1)
 
 
+def _is_read_as_meant(broker: str) -> bool:
+    """False where a part of the password would stand in another's place, for then it is told with that."""
+    scheme, _, rest = broker.partition("://")
+    try:
+        parts = urlsplit(f"http://{rest}")  # as Celery's own transport library reads it
+        plain = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_path = scheme in ("redis+socket", "filesystem")
+    return plain and (is_path or "@" not in parts.path + parts.query + parts.fragment)
+
+
 class CeleryConfig(Frozen):
     broker: str
     """The workers' broker URL; leave the password out where there is a `password_file`."""
@@ -59,6 +72,8 @@ class CeleryConfig(Frozen):
         if scheme not in _REMOTE_CONTROL:
             known = ", ".join(sorted(_REMOTE_CONTROL))
             raise ValueError(f"Celery's remote control does nothing over this kind of broker; it works over {known}")
+        if not all(_is_read_as_meant(each) for each in broker.split(";")):
+            raise ValueError("not a broker URL; in a password write @ : / ? # [ ] with %-escapes, or use password_file")
         return broker
 
     @model_validator(mode="after")

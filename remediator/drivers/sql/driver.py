@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, field_validator
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from catalog.inventory import Target
 from catalog.model import Frozen, Verb
+from remediator.database_url import database_url
 from remediator.drivers.base import State, StepContext, World
 from remediator.drivers.limiting import lowered
 from remediator.drivers.permission import Permission
@@ -40,11 +39,7 @@ class SqlConfig(Frozen):
     @field_validator("url")
     @classmethod
     def _is_a_url(cls, url: str) -> str:
-        try:
-            make_url(url)
-        except ArgumentError as error:
-            # The text itself may hold a password, so it is not repeated.
-            raise ValueError("not a database URL; write sqlite:///PATH or postgresql://USER@HOST/NAME") from error
+        database_url(url)
         return url
 
 

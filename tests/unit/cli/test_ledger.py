@@ -50,6 +50,26 @@ def test_another_database_is_pointed_elsewhere(shell: Any) -> None:
     assert "hunter2" not in result.output
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("remediator",),
+        ("ledger", "check"),
+        ("ledger", "backup", "copy.db"),
+        ("ledger", "restore", "x"),
+        ("audit", "verify"),
+    ],
+)
+def test_a_password_that_cannot_be_read_is_not_told(shell: Any, command: tuple[str, ...]) -> None:
+    (shell.folder / "grace.yml").write_text("ledger: {url: 'postgresql://user:p@hunter2:word@host/name'}\n")
+    result = shell.grace(*command, "--config", "grace.yml")
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
+    assert "ledger.url: not a database URL" in result.stderr
+    assert "%40" in result.stderr
+    assert "hunter2" not in result.output
+
+
 def test_a_damaged_page_is_exit_1_and_is_not_backed_up(shell: Any, ledger: Path) -> None:
     with closing(sqlite3.connect(ledger)) as connection:
         root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'audit'").fetchone()[0]

@@ -149,3 +149,36 @@ def test_what_playbooks_would_do_and_a_driver_cannot_is_told() -> None:
         "targets.ingestion: process cannot pause, so stop-ingestion-cycle will be denied",
         "targets.host: haproxy cannot restart, so restart-workers will be denied",
     ]
+
+
+@pytest.mark.parametrize(
+    ("driver", "config"),
+    [
+        ("sql", {"url": "postgresql://user:p@hunter2:x@host/name", "settings": {}}),
+        ("sql", {"url": "postgresql://user:p@hunter2@host/name", "settings": {}}),
+        ("celery", {"broker": "redis://user:hunter2/x@host/0", "nodes": ["w1@tasks"]}),
+        ("celery", {"broker": "redis://user:1/hunter2@host/0", "nodes": ["w1@tasks"]}),
+        ("celery", {"broker": "amqp://host;amqp://user:[hunter2@host/", "nodes": ["w1@tasks"]}),
+        ("celery", {"broker": "amqp://user:hunter2\u2100@host/", "nodes": ["w1@tasks"]}),
+    ],
+)
+def test_a_password_that_is_read_otherwise_is_a_fault_that_does_not_tell_it(
+    driver: str, config: dict[str, Any]
+) -> None:
+    found = faults(api={"driver": driver, "config": config})
+    assert any("password_file" in each and "URL" in each for each in found)
+    assert "hunter2" not in "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "broker",
+    [
+        "redis://user:p@ss:word@host/0",
+        "redis://:p%2Fss@host:6379/0",
+        "redis+socket:///run/team@home/redis.sock",
+        "sentinel://one:26379;sentinel://two:26379",
+        "amqp://user:pass@host//",
+    ],
+)
+def test_a_broker_that_is_read_as_it_is_meant_is_right(broker: str) -> None:
+    assert faults(api={"driver": "celery", "config": {"broker": broker, "nodes": ["w1@tasks"]}}) == []
