@@ -17,6 +17,7 @@ import promql_parser
 import yaml
 
 from catalog.document import Document
+from catalog.expression import parsed
 from catalog.fault import CatalogError, shown
 from catalog.model import parse_duration
 from catalog.notation import parse_bands, plain_decimal
@@ -149,7 +150,7 @@ def _alert(document: Document, where: tuple[str | int, ...], rule: Any, group: A
         left.append(str(document.fault(where, "neither an alert nor a recording rule")))
         return None
     try:
-        promql_parser.parse(expr)
+        parsed(expr)
         interval = parse_duration(group.get("interval", "1m"))
         hold = parse_duration(rule.get("for", 0))
     except ValueError as error:
@@ -191,11 +192,11 @@ def comparison_in(expr: str) -> Comparison | None:
 
     None where there is none, or where its value could not be read back from what is left.
     """
-    found = _comparison(promql_parser.parse(expr))
+    found = _comparison(parsed(expr))
     if found is None:
         return None
     try:
-        promql_parser.parse(found.value)
+        parsed(found.value)
     except ValueError:
         return None
     return found

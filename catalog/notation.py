@@ -184,14 +184,14 @@ _PLAINLY_PROMQL = re.compile(rf"{_NAME}(?:\{{{_MATCHER}(?:,{_MATCHER})*\}})?", r
 
 
 def parsed_promql(expression: str) -> str:
-    """The expression itself, when Prometheus would parse it. Raises ValueError with what is wrong."""
+    """The expression itself, when Prometheus would parse it and Grace can. Raises ValueError with what is wrong."""
     if _PLAINLY_PROMQL.fullmatch(expression):
         return expression
     # Imported here: what ships with Grace does without it, and it is 3 MB of memory.
-    import promql_parser
+    from catalog.expression import parsed
 
     try:
-        promql_parser.parse(expression)
+        parsed(expression)
     except ValueError as error:
-        raise ValueError(f"{expression!r} is not PromQL: {error}") from error
+        raise ValueError(f"{expression!r:.200} is not PromQL that can be read: {error}") from error
     return expression

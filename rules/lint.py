@@ -14,6 +14,7 @@ from typing import Any
 import promql_parser
 import yaml
 
+from catalog.expression import parsed
 from rules import shape
 from rules.promql import duration
 
@@ -100,7 +101,7 @@ def _read(file: Path) -> Iterator[Rule | Issue]:
             called = _text(rule.get("alert")) or _text(rule.get("record"))
             line = node.start_mark.line + 1
             try:
-                expr = shape.parsed(_text(rule.get("expr")))
+                expr = parsed(_text(rule.get("expr")))
             except ValueError as error:
                 yield Issue(
                     str(file), line, "syntax", called, f"no PromQL that can be read: {' '.join(str(error).split())}"

@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import promql_parser as ast
 
-LONGEST = 5000
-"""Characters of an expression, strings aside."""
-DEEPEST = 200
-"""Operators, calls and parentheses within one another."""
-_STRING = re.compile(r"""\"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`""")
+from catalog.expression import children
+
 _COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
 _SETS = frozenset({"and", "or", "unless"})
 _BARE = frozenset({"vector", "scalar", "time", "pi"})
 
 
-def parsed(text: str) -> Any:
-    """The expression. Raises ValueError where it is none, or more than can be looked into."""
-    # The parser calls itself for each operator and parenthesis: some thousands of them end the process.
-    if len(_STRING.sub("", text)) > LONGEST:
-        raise ValueError(f"longer than {LONGEST} characters without its strings")
-    expr = ast.parse(text)
-    level, depth = [expr], 0
-    while level:
-        depth += 1
-        level = [child for each in level for child in _children(each)]
-    if depth > DEEPEST:
-        raise ValueError(f"nested more than {DEEPEST} deep")
-    return expr
-
-
 def walk(expr: Any) -> Iterator[Any]:
     """The expression and everything in it, outermost first."""
     yield expr
-    for child in _children(expr):
+    for child in children(expr):
         yield from walk(child)
-
-
-def _children(expr: Any) -> list[Any]:
-    if isinstance(expr, ast.BinaryExpr):
-        return [expr.lhs, expr.rhs]
-    if isinstance(expr, ast.Call):
-        return list(expr.args)
-    if isinstance(expr, ast.MatrixSelector):
-        return [expr.vector_selector]
-    if isinstance(expr, ast.AggregateExpr | ast.ParenExpr | ast.UnaryExpr | ast.SubqueryExpr):
-        return [expr.expr]
-    return []
 
 
 def calls(expr: Any) -> Iterator[Any]:
@@ -120,7 +89,7 @@ def conditional(expr: Any) -> bool:
         return all(sides) if operator == "or" else operator == "unless" or any(sides)
     if isinstance(expr, ast.Call):
         return expr.func.name.startswith("absent") or any(conditional(each) for each in expr.args)
-    return any(conditional(each) for each in _children(expr))
+    return any(conditional(each) for each in children(expr))
 
 
 def outermost_by(expr: Any) -> list[str] | None:
@@ -154,8 +123,8 @@ def labels(expr: Any) -> frozenset[str] | None:
         return _labels_of_call(expr)
     if isinstance(expr, ast.BinaryExpr):
         return _labels_of_binary(expr)
-    children = _children(expr)
-    return labels(children[0]) if children else None
+    within = children(expr)
+    return labels(within[0]) if within else None
 
 
 def _labels_of_call(expr: Any) -> frozenset[str] | None:
@@ -216,7 +185,7 @@ def may_be_nan(expr: Any) -> bool:
             return True
     if isinstance(expr, ast.Call) and expr.func.name == "histogram_quantile":
         return True
-    return any(may_be_nan(each) for each in _children(expr))
+    return any(may_be_nan(each) for each in children(expr))
 
 
 def seconds(expr: Any) -> float | None:

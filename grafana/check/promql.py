@@ -9,6 +9,7 @@ from typing import Any
 
 import promql_parser as parser
 
+from catalog.expression import parsed
 from grafana.check.variables import Value, replaced
 
 RATES = frozenset({"rate", "irate", "increase"})
@@ -35,7 +36,7 @@ class Use:
 def parse(expr: str) -> Any:
     """The tree of an expression. Raises NoPromQL."""
     try:
-        return parser.parse(expr)
+        return parsed(expr)
     except ValueError as error:
         raise NoPromQL(" ".join(str(error).split())) from error
 
