@@ -15,6 +15,8 @@ from rules.build import build as build_files
 from rules.lint import lint
 
 GENERATED = Path(__file__).parent / "generated"
+LONGEST_SCRAPE = 86400.0
+"""Seconds between two scrapes, at most."""
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -78,6 +80,10 @@ def check_files(files: tuple[Path, ...], promtool: Path | None, amtool: Path | N
 
     A folder stands for the generated files in it: rules, tests and Alertmanager configuration.
     """
+    if not 0 < scrape_interval <= LONGEST_SCRAPE:
+        raise click.BadParameter(
+            f"must be above 0 and at most {LONGEST_SCRAPE:g} seconds", param_hint="--scrape-interval"
+        )
     folders = [path for path in files or (GENERATED,) if path.is_dir()]
     loose = [path for path in files if not path.is_dir()]
     rule_files = [*loose, *(path for folder in folders for path in sorted(folder.glob("*.yml")))]

@@ -24,6 +24,7 @@ from exporter.families import Measured, Reading, gauge, labels_of
 READY = "infra.pod_ready_ratio"
 SERIES = "grace_pod_ready_ratio"
 MAX_ANSWER = 4 * 1024 * 1024
+"""Bytes of one workload, as the cluster tells it."""
 COUNTS: Mapping[str, tuple[str, str]] = {
     "Deployment": ("deployments", "readyReplicas"),
     "StatefulSet": ("statefulsets", "readyReplicas"),
@@ -116,6 +117,8 @@ class KubernetesCollector:
             await client.close()
         if answer.status != 200:
             raise CollectError(f"the cluster answered {path} with {answer.status}")
+        if len(body) > MAX_ANSWER:
+            raise CollectError(f"the cluster answered {path} with more than {MAX_ANSWER // 1024} KiB")
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:

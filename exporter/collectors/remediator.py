@@ -20,6 +20,7 @@ SERIES_OF = {
     "approvals_pending": "grace_autonomy_approvals_pending",
 }
 MAX_ANSWER = 1024 * 1024
+"""Bytes of the status."""
 
 
 class RemediatorConfig(CollectorConfig):

@@ -10,7 +10,7 @@ import pytest
 
 from catalog.load import load_catalog
 from exporter.collectors.base import CollectError, Setting
-from exporter.collectors.kubernetes import KubernetesCollector, KubernetesConfig, ready_share
+from exporter.collectors.kubernetes import MAX_ANSWER, KubernetesCollector, KubernetesConfig, ready_share
 from tests.contract.drivers.rigs.cluster import FakeCluster
 from tests.integration.exporter.conftest import until
 
@@ -119,6 +119,15 @@ async def test_new_credentials_count_after_a_refusal(cluster: FakeCluster, tmp_p
     assert "let-me-in" not in str(refused.value)
     watch.log_in("another")
     assert await watch.share() == {"api": 1.0}
+    await watch.collector.close()
+
+
+async def test_an_answer_that_is_too_long_is_told_as_such(cluster: FakeCluster, tmp_path: Path) -> None:
+    cluster.deploy("deployments", "api", 2)
+    cluster.objects["deployments", "api"]["metadata"]["annotations"] = {"note": "x" * MAX_ANSWER}
+    watch = Watch(tmp_path, cluster, {"name": "api"})
+    with pytest.raises(CollectError, match="deployments/api with more than 4096 KiB"):
+        await watch.share()
     await watch.collector.close()
 
 

@@ -79,6 +79,15 @@ def test_check_says_how_to_get_what_is_missing(tmp_path: Path, monkeypatch: pyte
     assert "grace tools" in told.output
 
 
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf", "1e9"])
+def test_an_interval_that_cannot_be_is_wrong_usage(tmp_path: Path, promtool: Path, seconds: str) -> None:
+    rule_file = tmp_path / "team.yml"
+    rule_file.write_text("groups: [{name: team, rules: [{record: 'a:b', expr: 'rate(a_total[20s])'}]}]\n")
+    told = grace("check", rule_file, "--promtool", promtool, "--scrape-interval", seconds)
+    assert told.exit_code == 2
+    assert "--scrape-interval: must be above 0 and at most 86400 seconds" in " ".join(told.output.split())
+
+
 def test_check_lints_any_rule_file(tmp_path: Path, promtool: Path) -> None:
     rule_file = tmp_path / "team.yml"
     rule_file.write_text("groups: [{name: team, rules: [{alert: Down, expr: 'rate(a_total[20s])'}]}]\n")
