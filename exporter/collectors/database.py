@@ -121,9 +121,20 @@ def database_url(written: str) -> URL:
         # Their words quote what stands in the port's place: after an unescaped @, the end of a password.
         like = "write it like sqlite:///PATH or postgresql://HOST/DB, the password with %-escapes"
         raise ValueError(f"this is not a database URL; {like}") from None
+    if "@" in _behind_credentials(written, url):
+        # It would be read all the same: the end of a password as a host or a database, which the server's words tell.
+        raise ValueError("this is not a database URL: it has an @ too many; in a password write @ as %40, : as %3A")
     if url.get_backend_name() not in DIALECTS:
         raise ValueError(f"{url.get_backend_name()} is not known; known are sqlite, {', '.join(DIALECTS)}")
     return url
+
+
+def _behind_credentials(written: str, url: URL) -> str:
+    """Where no `@` may stand as it is."""
+    behind = written.partition("://")[2]
+    if url.password is not None:
+        return behind.partition(":")[2].partition("@")[2]
+    return behind.partition("?")[0].partition("/")[2]
 
 
 def missing_driver(url: URL) -> str | None:

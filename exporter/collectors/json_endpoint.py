@@ -96,10 +96,12 @@ def url_faults(url: str) -> Iterator[tuple[Where, str]]:
     try:
         parts = urlsplit(url)
         open_secret = parts.username is not None or parts.password is not None
+        # Where a password holds / or # unescaped, a part of it stands in the port's place.
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         yield ("url",), "this is not a URL"
         return
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_one:
         yield ("url",), "an http:// or https:// URL is expected"
     elif open_secret:
         yield ("url",), "a password does not belong into a URL: use username and password_file"

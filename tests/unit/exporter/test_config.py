@@ -86,6 +86,9 @@ collectors:
     [
         (GOOD, "oracle://me:hunter2@db/x"),
         (GOOD, "postgresql://me:p@ss:hunter2@db/x"),
+        (GOOD, "postgresql://me:p@hunter2@db/x"),
+        (GOOD, "mysql://me:p@5/hunter2@db/x"),
+        (GOOD, "mariadb://me/p:hunter2@db/x"),
         (QUEUE, "redis://:hunter2\u2100@db/0"),
         (QUEUE, "redis://:hunter2/@db/0"),
     ],

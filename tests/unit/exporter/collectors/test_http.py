@@ -188,6 +188,7 @@ async def test_who_asks_is_told_by_files(endpoint: Endpoint, shop: Catalog, tmp_
         ({"url": "ftp://x/"}, "an http:// or https:// URL"),
         ({"url": "http://ann:hunter2@x/"}, "does not belong into a URL"),
         ({"url": "http://[x/"}, "not a URL"),
+        ({"url": "http://ann:secret/hunter2@x/"}, "not a URL"),
         ({"username": "ann"}, "belong together"),
         ({"username": "ann", "password_file": "p", "token_file": "t"}, "not both"),
     ],
