@@ -247,7 +247,10 @@ def _credentials(peer: PeerCredentials) -> Credentials:
 
 def _hosts(config: GraceConfig) -> tuple[str, ...]:
     """Names this server goes by: those that are configured, and that by which its own clients find it."""
-    own = urlsplit(config.remediator_url).hostname
+    try:
+        own = urlsplit(config.remediator_url).hostname
+    except ValueError:
+        raise Unusable("remediator_url is not a URL; write http://HOST:PORT") from None
     return (*config.hosts, *([own] if own else []))
 
 

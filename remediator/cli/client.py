@@ -81,9 +81,17 @@ def find_place(config: Path | None, data: Path | None, url: str | None) -> Place
     if data is not None:
         loaded = loaded.model_copy(update={"data_dir": data.absolute()})
     found = (url or loaded.remediator_url).rstrip("/")
-    if urlsplit(found).scheme not in ("http", "https") or not urlsplit(found).hostname:
+    if not _is_http(found):
         raise Failure(f"{found!r} is not the URL of a remediator; write http://HOST:PORT")
     return Place(loaded, found)
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def read_token(path: Path) -> str:

@@ -205,6 +205,7 @@ def _to(place: str) -> web.Response:
 def _place(given: object) -> str:
     """A place on this very site; the first page for anything else."""
     text = given if isinstance(given, str) else ""
+    if not text.startswith("/") or text.startswith(("//", "/\\")) or not text.isprintable() or not text.isascii():
+        return "/"
     parts = urlsplit(text)
-    own = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    return text if own and text.isprintable() and text.isascii() else "/"
+    return "/" if parts.scheme or parts.netloc else text

@@ -119,7 +119,14 @@ def test_signing_in(world: World) -> None:
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(answer.headers["Set-Cookie"].split("; "))
     assert admin not in answer.headers["Set-Cookie"]
     assert "admin (admin)" in browser.get("/audit").text
-    for evil in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/a\r\nX: y"):
+    for evil in (
+        "//[",
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/a\r\nX: y",
+    ):
         assert Browser(service.port).post("/sign-in", {"token": admin, "next": evil}).headers["Location"] == "/"
 
     huge = Browser(service.port).post("/sign-in", {"token": admin, "next": "/" + "x" * 70_000})

@@ -50,6 +50,8 @@ def test_options_and_files_win_in_their_order(shell: Any, tmp_path: Path) -> Non
         (["--token-file", "."], "no token at"),
         (["--url", "file:///etc/passwd"], "not the URL of a remediator"),
         (["--url", "localhost:9782"], "not the URL of a remediator"),
+        (["--url", "http://[localhost"], "not the URL of a remediator"),
+        (["--url", "http://localhost:x"], "not the URL of a remediator"),
         (["--url", "http://127.0.0.1:9"], "does not answer at http://127.0.0.1:9"),
         (["--config", "missing.yml"], "missing.yml"),
         (["--limit", "0"], "--limit"),

@@ -70,6 +70,13 @@ def test_a_password_that_cannot_be_read_is_not_told(shell: Any, command: tuple[s
     assert "hunter2" not in result.output
 
 
+def test_an_address_that_is_none_is_one_line(shell: Any) -> None:
+    (shell.folder / "grace.yml").write_text("remediator_url: 'http://[host:9782'\n")
+    result = shell.grace("remediator", "--config", "grace.yml")
+    assert result.exit_code == 2
+    assert "remediator_url is not a URL; write http://HOST:PORT" in result.stderr
+
+
 def test_a_damaged_page_is_exit_1_and_is_not_backed_up(shell: Any, ledger: Path) -> None:
     with closing(sqlite3.connect(ledger)) as connection:
         root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'audit'").fetchone()[0]
