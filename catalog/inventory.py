@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -126,9 +126,10 @@ class Inventory(Frozen):
         """How many targets have this `blast_group`; 0 where none has."""
         return self._places.by_group.get(group, 0)
 
-    def group_of(self, name: str) -> str:
-        """The `blast_group` of a target; its own name where the inventory does not list it."""
-        return self._places.groups.get(name, name)
+    def groups_of(self, names: Iterable[str]) -> set[str]:
+        """The `blast_group`s of these targets; the own name of each that the inventory does not list."""
+        groups = self._places.groups
+        return {groups.get(name, name) for name in names}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """The same inventory, with other targets where `update` says so."""

@@ -7,6 +7,7 @@ import importlib
 import logging
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -75,10 +76,13 @@ async def _serve(path: Path | None, host: str, port: int) -> None:
 
     from remediator.app import Unusable, running
     from remediator.errors import GraceError
+    from remediator.pipeline.scheduler import AT_ONCE
 
     log = structlog.get_logger("remediator")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # Threads are begun as they are needed. With fewer, a database that hangs would keep the others' steps waiting.
+    loop.set_default_executor(ThreadPoolExecutor(AT_ONCE, thread_name_prefix="work"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(load_config(path), config_file=path) as found:

@@ -93,8 +93,11 @@ class Driver(Protocol):
         """The state this verb asks for, from what was observed. Pure. Raises Refused at a limit (at the maximum)."""
         ...
 
-    async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
-        """Bring the desired state about; returns once it was asked for and accepted. Doing it twice is harmless."""
+    async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> State | None:
+        """Bring the desired state about; returns once it was asked for and accepted. Doing it twice is harmless.
+
+        A driver that has read the target afterwards anyway gives what `observe` would; then nobody asks once more.
+        """
         ...
 
     def reached(self, verb: Verb, desired: State, observed: State) -> bool:

@@ -47,6 +47,15 @@ class _Discreet:
     async def observe(self, target: Target, verb: Verb, context: StepContext) -> State:
         with self._hiding():
             observed = await self._driver.observe(target, verb, context)
+        return self._telling_nothing(target, observed)
+
+    async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> State | None:
+        with self._hiding():
+            observed = await self._driver.do(target, verb, desired, context)
+        return None if observed is None else self._telling_nothing(target, observed)
+
+    def _telling_nothing(self, target: Target, observed: State) -> State:
+        """The same state. Raises Permanent where a secret stands in it."""
         texts = tuple(_texts(observed))
         if not texts:
             return observed  # mostly: a number holds no secret, whatever they are
@@ -56,10 +65,6 @@ class _Discreet:
                 # It would be journaled, audited and shown, and cut out it could not be given back.
                 raise Permanent(f"{target.name} reads a value that holds a secret: have it read another one")
         return observed
-
-    async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
-        with self._hiding():
-            await self._driver.do(target, verb, desired, context)
 
     @contextmanager
     def _hiding(self) -> Iterator[None]:

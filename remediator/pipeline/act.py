@@ -160,9 +160,9 @@ async def perform(
         crash.point("after_intent")
         try:
             async with asyncio.timeout(target.step_timeout):
-                await driver.do(target, step.verb, step.desired, context)
+                seen = await driver.do(target, step.verb, step.desired, context)
                 crash.point("after_effect")
-                observed = await _settled(driver, target, step, context)
+                observed = await _settled(driver, target, step, context, seen)
         except TimeoutError:
             why = f"not reached within {target.step_timeout:g} s"
             observed = await _reached(driver, target, step, context)
@@ -295,11 +295,15 @@ def _still_allowed(tx: Tx, parts: Parts, run: Run) -> None:
         raise Stopped(f"the ceiling is {now.ceiling} now, and this run was not approved by a person")
 
 
-async def _settled(driver: Driver, target: Target, step: PlannedStep, context: StepContext) -> Mapping[str, Any]:
-    """The observation that satisfies the desired state; waits for it (the caller sets the limit)."""
+async def _settled(
+    driver: Driver, target: Target, step: PlannedStep, context: StepContext, seen: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    """The observation that satisfies the desired state, what was seen already or another; waits for it (the caller
+    sets the limit)."""
     pause = 0.05
     while True:
-        observed = await driver.observe(target, step.verb, context)
+        observed = await driver.observe(target, step.verb, context) if seen is None else seen
+        seen = None
         if driver.reached(step.verb, step.desired, observed):
             return observed
         await asyncio.sleep(pause)

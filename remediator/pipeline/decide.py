@@ -240,7 +240,7 @@ def groups_in_trouble(connection: Connection, parts: Parts) -> int:
     """Distinct groups that have a confirmed open incident now."""
     quiet = (IncidentState.SUSPENDED, IncidentState.BLIND)
     names, others = incidents.troubled(connection, quiet=quiet, unproven=Reason.EVIDENCE_ABSENT.value)
-    return len({parts.inventory.group_of(name) for name in names}) + len(others)
+    return len(parts.inventory.groups_of(names)) + len(others)
 
 
 def _storm(tx: Tx, parts: Parts, groups: int) -> bool:

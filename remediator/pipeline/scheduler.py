@@ -26,8 +26,8 @@ from remediator.pipeline.parts import Parts
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 16
-"""Incidents and runs worked on at the same time."""
+AT_ONCE = 32
+"""Incidents and runs worked on at the same time; as many threads may wait for what they act upon."""
 IDLE = 1.0
 """Seconds between looks when nothing woke us: another replica may have died, or accepted an alert."""
 AGAIN = 1.0

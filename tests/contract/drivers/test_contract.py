@@ -112,7 +112,8 @@ async def test_doing_it_twice_is_doing_it_once(rig: Rig) -> None:
     driver = rig.driver()
     _, desired, effect = await done(rig, driver)
     seen = journaled(await driver.observe(rig.target(), rig.verb, rig.context()))
-    await driver.do(rig.target(), rig.verb, desired, rig.context())
+    told = await driver.do(rig.target(), rig.verb, desired, rig.context())
+    assert told is None or journaled(told) == seen, "what `do` tells is what `observe` would"
     assert await rig.settled(driver, rig.verb, desired)
     assert rig.effect() == expected(rig, effect)
     assert journaled(await driver.observe(rig.target(), rig.verb, rig.context())) == seen

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from remediator.clock import SystemClock
 from remediator.ledger.engine import Ledger, LedgerUnavailable, Tx
 from remediator.ledger.prepared import Prepared
 from remediator.ledger.schema import incidents, quarantine, steps
@@ -123,3 +127,37 @@ def test_a_statement_whose_words_depend_on_its_values_is_refused() -> None:
         connection.connection.driver_connection.execute("BEGIN")  # type: ignore[union-attr]
         with pytest.raises(ValueError, match="depend on its values"):
             several.on(connection, {"ids_": ["a"]})
+
+
+async def test_a_glance_sees_what_is_durable_and_goes_on_after_a_failure(ledger: Ledger) -> None:
+    assert (await ledger.glance(lambda connection: OF_RUN.on(connection, {"run_": "r"}))).first() is None
+    await ledger.write(many)
+
+    def fails(connection: Connection) -> None:
+        OF_RUN.on(connection, {"run_": "r"})
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await ledger.glance(fails)
+    await ledger.write(lambda tx: NEW.on(tx.connection, {**STEP, "index": 3}))
+    seen = await ledger.glance(lambda connection: [row.index for row in OF_RUN.on(connection, {"run_": "r"})])
+    assert seen == [0, 1, 2, 3]
+
+
+async def test_what_cannot_be_glanced_at_now_is_read_by_another_thread(tmp_path: Path) -> None:
+    ledger = await Ledger.open(tmp_path / "ledger.db", SystemClock())
+    threads: list[int] = []
+
+    def locked_at_first(connection: Connection) -> Any:
+        threads.append(threading.get_ident())
+        if len(threads) == 1:
+            raise sa.exc.OperationalError("SELECT", None, sqlite3.OperationalError("database is locked"))
+        return OF_RUN.on(connection, {"run_": "r"}).first()
+
+    try:
+        assert await ledger.glance(locked_at_first) is None
+        assert threads[0] == threading.get_ident() != threads[1]
+        assert await ledger.glance(locked_at_first) is None
+        assert threads[2] == threading.get_ident(), "glanced at again"
+    finally:
+        await ledger.close()

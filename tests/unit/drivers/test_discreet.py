@@ -86,11 +86,17 @@ async def test_an_error_is_one_short_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("call", ["observe", "do"])
 @pytest.mark.parametrize("state", [{"value": SECRET}, {"a": [{"b": f"x {SECRET}"}]}, {"value": "password=hunter22"}])
-async def test_a_reading_that_holds_a_secret_is_an_error(state: Any) -> None:
+async def test_a_reading_that_holds_a_secret_is_an_error(state: Any, call: str) -> None:
     with pytest.raises(Permanent, match="holds a secret") as caught:
-        await asked(state).observe(TARGET, Verb.RUN, CONTEXT)
+        await getattr(asked(state), call)(TARGET, Verb.RUN, *([{}] if call == "do" else []), CONTEXT)
     assert "horse" not in str(caught.value)
+
+
+@pytest.mark.parametrize("state", [None, {"value": 3}])
+async def test_what_was_read_after_it_was_done_is_told_on(state: Any) -> None:
+    assert await asked(state).do(TARGET, Verb.RUN, {}, CONTEXT) is state
 
 
 async def test_a_weak_password_is_no_reason_to_refuse_a_name() -> None:
