@@ -76,7 +76,7 @@ class SqlDriver:
             )
         return {"value": goal}
 
-    async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> None:
+    async def do(self, target: Target, verb: Verb, desired: State, context: StepContext) -> State:
         setting, value = self._setting(target, verb), desired["value"]
         database, patience = self._database(target)
         found = await _in_thread(
@@ -86,6 +86,7 @@ class SqlDriver:
         )
         if not _same(found, value):
             raise Permanent(f"{target.name} was set to {value} but reads {found}: something else sets it too")
+        return {"value": found}
 
     def reached(self, verb: Verb, desired: State, observed: State) -> bool:
         return _same(observed["value"], desired["value"])
