@@ -46,7 +46,7 @@ _MEMORY = Path("/dev/shm")
 def figures() -> Iterator[Figure]:
     """Each figure on a ledger of its own."""
     with _Remediator() as service:
-        yield Figure("idle: resident memory", f"{service.memory():.0f} MB", "≤ 80 MB")
+        yield Figure("idle: resident memory", f"{service.memory():.1f} MB", "≤ 80 MB")
         taken = asyncio.run(_load(service, _bodies(SINGLE, 1), 1))
         yield Figure("accept, 1 client: p50", f"{_at(taken, 50) * 1000:.2f} ms", "≤ 3 ms")
         began = time.perf_counter()

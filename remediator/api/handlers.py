@@ -14,7 +14,6 @@ from sqlalchemy.engine import Connection
 from catalog.model import Tier
 from remediator import crash
 from remediator.api import actions, views, words
-from remediator.api.openapi import document
 from remediator.api.services import SERVICES
 from remediator.api.words import BadRequest
 from remediator.auth.requests import identity_of, needs
@@ -458,6 +457,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
 @needs(Role.VIEWER, open_on_loopback=True)
 async def describe(_: web.Request) -> web.Response:
     """This API, as an OpenAPI 3.1 document."""
+    from remediator.api.openapi import document  # few ask for it, and each process would keep it
+
     return web.json_response(document(ROUTES))
 
 

@@ -96,18 +96,22 @@ def handled(tx: Tx, notice_id: int, incident_id: str | None) -> None:
 
 
 _WAITING = Prepared(
-    sa.select(alerts).where(UNHANDLED).order_by(alerts.c.id).limit(sa.bindparam("limit_", type_=sa.Integer))
+    lambda: sa.select(alerts).where(UNHANDLED).order_by(alerts.c.id).limit(sa.bindparam("limit_", type_=sa.Integer))
 )
 _HANDLED = Prepared(
-    sa.update(alerts)
-    .where(alerts.c.id == sa.bindparam("notice"))
-    .values(handled=1, incident_id=sa.bindparam("incident"))
+    lambda: (
+        sa.update(alerts)
+        .where(alerts.c.id == sa.bindparam("notice"))
+        .values(handled=1, incident_id=sa.bindparam("incident"))
+    )
 )
 _LATEST_STATUS = Prepared(
-    sa.select(alerts.c.status, alerts.c.starts_at)
-    .where(alerts.c.fingerprint == sa.bindparam("fingerprint_"), alerts.c.handled == sa.literal_column("1"))
-    .order_by(alerts.c.starts_at.desc(), (alerts.c.status == sa.literal_column("'resolved'")).desc())
-    .limit(sa.literal_column("1"))
+    lambda: (
+        sa.select(alerts.c.status, alerts.c.starts_at)
+        .where(alerts.c.fingerprint == sa.bindparam("fingerprint_"), alerts.c.handled == sa.literal_column("1"))
+        .order_by(alerts.c.starts_at.desc(), (alerts.c.status == sa.literal_column("'resolved'")).desc())
+        .limit(sa.literal_column("1"))
+    )
 )
 
 
@@ -139,7 +143,9 @@ def oldest_waiting(connection: Connection) -> float | None:
     return received
 
 
-_OLDEST = Prepared(sa.select(alerts.c.received_at).where(UNHANDLED).order_by(alerts.c.id).limit(sa.literal_column("1")))
+_OLDEST = Prepared(
+    lambda: sa.select(alerts.c.received_at).where(UNHANDLED).order_by(alerts.c.id).limit(sa.literal_column("1"))
+)
 
 
 def counts(connection: Connection) -> dict[str, int]:

@@ -28,9 +28,9 @@ def _select() -> sa.Select[Any]:
     return sa.select(approvals, given)
 
 
-_GET = Prepared(_select().where(approvals.c.id == sa.bindparam("approval_")))
+_GET = Prepared(lambda: _select().where(approvals.c.id == sa.bindparam("approval_")))
 _OF_RUN = Prepared(
-    _select().where(approvals.c.run_id == sa.bindparam("run_")).order_by(approvals.c.id.desc()).limit(_ONE)
+    lambda: _select().where(approvals.c.run_id == sa.bindparam("run_")).order_by(approvals.c.id.desc()).limit(_ONE)
 )
 
 

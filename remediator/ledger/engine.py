@@ -72,7 +72,7 @@ class Tx:
         return self.connection.execute(statement, parameters)
 
 
-_RECORD = Prepared(sa.insert(schema.audit))
+_RECORD = Prepared(lambda: sa.insert(schema.audit))
 
 
 class Ledger(ABC):

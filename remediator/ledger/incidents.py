@@ -54,17 +54,17 @@ def _incident(row: Any) -> Incident:
 
 # Statements that every step of every run needs are made once: making one costs more than what the database does.
 _ID: sa.BindParameter[str] = sa.bindparam("id_")
-_GET = Prepared(sa.select(incidents).where(incidents.c.id == _ID))
-_FENCE = Prepared(sa.select(incidents.c.fence).where(incidents.c.id == _ID))
-_STATE = Prepared(sa.select(incidents.c.state, incidents.c.wake_at).where(incidents.c.id == _ID))
+_GET = Prepared(lambda: sa.select(incidents).where(incidents.c.id == _ID))
+_FENCE = Prepared(lambda: sa.select(incidents.c.fence).where(incidents.c.id == _ID))
+_STATE = Prepared(lambda: sa.select(incidents.c.state, incidents.c.wake_at).where(incidents.c.id == _ID))
 _OPEN_ONE = Prepared(
-    sa.select(incidents).where(
+    lambda: sa.select(incidents).where(
         incidents.c.metric_id == sa.bindparam("metric_id_"),
         incidents.c.resource == sa.bindparam("resource_"),
         incidents.c.closed_at.is_(None),
     )
 )
-_NEW = Prepared(sa.insert(incidents))
+_NEW = Prepared(lambda: sa.insert(incidents))
 _NOW: sa.BindParameter[float] = sa.bindparam("now_", type_=sa.Float)
 _DUE = sa.and_(incidents.c.closed_at.is_(None), incidents.c.wake_at <= _NOW, incidents.c.lease_until < _NOW)
 """Its time has come, and nobody works on it."""
@@ -79,36 +79,42 @@ _WAITED_LONGEST = (
 
 def _claiming(which: sa.ColumnElement[bool]) -> Prepared:
     return Prepared(
-        sa.update(incidents)
-        .where(which)
-        .values(owner=sa.bindparam("owner_"), fence=incidents.c.fence + 1, lease_until=sa.bindparam("until_"))
-        .returning(incidents)
+        lambda: (
+            sa.update(incidents)
+            .where(which)
+            .values(owner=sa.bindparam("owner_"), fence=incidents.c.fence + 1, lease_until=sa.bindparam("until_"))
+            .returning(incidents)
+        )
     )
 
 
 _CLAIM_DUE = _claiming(incidents.c.id.in_(_WAITED_LONGEST))
 _CLAIM_ONE = _claiming(sa.and_(incidents.c.id == _ID, _DUE))
 _WAKE_FOR_TARGET = Prepared(
-    sa.update(incidents)
-    .where(
-        incidents.c.closed_at.is_(None),
-        incidents.c.target == sa.bindparam("target_"),
-        incidents.c.state.in_(
-            [sa.literal_column(f"'{each.value}'") for each in (IncidentState.OPEN, IncidentState.COOLING)]
-        ),
+    lambda: (
+        sa.update(incidents)
+        .where(
+            incidents.c.closed_at.is_(None),
+            incidents.c.target == sa.bindparam("target_"),
+            incidents.c.state.in_(
+                [sa.literal_column(f"'{each.value}'") for each in (IncidentState.OPEN, IncidentState.COOLING)]
+            ),
+        )
+        .values(wake_at=_NOW)
     )
-    .values(wake_at=_NOW)
 )
 _BUSY_WITH_TARGET = Prepared(
-    sa.select(incidents.c.id)
-    .join(runs, runs.c.incident_id == incidents.c.id)
-    .where(
-        incidents.c.closed_at.is_(None),
-        incidents.c.target == sa.bindparam("target_"),
-        incidents.c.id != _ID,
-        ACTIVE,
+    lambda: (
+        sa.select(incidents.c.id)
+        .join(runs, runs.c.incident_id == incidents.c.id)
+        .where(
+            incidents.c.closed_at.is_(None),
+            incidents.c.target == sa.bindparam("target_"),
+            incidents.c.id != _ID,
+            ACTIVE,
+        )
+        .limit(sa.literal_column("1"))
     )
-    .limit(sa.literal_column("1"))
 )
 
 
@@ -117,9 +123,11 @@ def _change(names: tuple[str, ...], *, fenced: bool) -> Prepared:
     """Set these columns of an open incident; with `fenced`, as far as the claim is still that of `fence_`."""
     claim = (incidents.c.fence == sa.bindparam("fence_"),) if fenced else ()
     return Prepared(
-        sa.update(incidents)
-        .where(incidents.c.id == _ID, incidents.c.closed_at.is_(None), *claim)
-        .values({name: sa.bindparam(f"new_{name}") for name in names})
+        lambda: (
+            sa.update(incidents)
+            .where(incidents.c.id == _ID, incidents.c.closed_at.is_(None), *claim)
+            .values({name: sa.bindparam(f"new_{name}") for name in names})
+        )
     )
 
 
@@ -363,7 +371,7 @@ def _troubled(quiet: frozenset[IncidentState], unproven: str) -> Prepared:
         sa.case((alone, incidents.c.metric_id)).label("metric_id"),
         sa.case((alone, incidents.c.resource)).label("resource"),
     )
-    return Prepared(sa.select(*columns).where(*counted).distinct())
+    return Prepared(lambda: sa.select(*columns).where(*counted).distinct())
 
 
 def heals_since(connection: Connection, metric_id: str, resource: str, since: float) -> int:
@@ -373,12 +381,14 @@ def heals_since(connection: Connection, metric_id: str, resource: str, since: fl
 
 
 _HEALS_SINCE = Prepared(
-    sa.select(sa.func.count())
-    .select_from(incidents)
-    .where(
-        incidents.c.metric_id == sa.bindparam("metric_id_"),
-        incidents.c.resource == sa.bindparam("resource_"),
-        HEALED,
-        incidents.c.closed_at >= sa.bindparam("since_"),
+    lambda: (
+        sa.select(sa.func.count())
+        .select_from(incidents)
+        .where(
+            incidents.c.metric_id == sa.bindparam("metric_id_"),
+            incidents.c.resource == sa.bindparam("resource_"),
+            HEALED,
+            incidents.c.closed_at >= sa.bindparam("since_"),
+        )
     )
 )

@@ -55,17 +55,25 @@ class Rows:
 
 
 class Prepared:
-    """One statement with named parameters, the same for every engine.
+    """One statement with named parameters, the same for every engine; made when it is needed first.
 
     An INSERT without values writes the columns that its parameters name. Parameters that stand for several values
     (`IN` with a bound list) cannot be prepared.
     """
 
-    __slots__ = ("_compiled", "statement")
+    __slots__ = ("_compiled", "_made", "_make")
 
-    def __init__(self, statement: Any) -> None:
-        self.statement = statement
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._made: Any = None
         self._compiled: dict[tuple[str, ...], _Compiled] = {}
+
+    @property
+    def statement(self) -> Any:
+        """As SQLAlchemy knows it."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
     def on(self, connection: Connection, parameters: Mapping[str, Any] = _NOTHING) -> Rows:
         """Run it in the open transaction. Raises sqlalchemy's DBAPIError, as `Connection.execute` does."""
@@ -76,7 +84,7 @@ class Prepared:
         names = tuple(parameters)
         compiled = self._compiled.get(names)
         if compiled is None:
-            compiled = self._compiled[names] = _Compiled(self.statement, connection.dialect, names)
+            compiled = self._compiled[names] = _Compiled(self._make(), connection.dialect, names)
         return compiled.run(raw, parameters)
 
 

@@ -28,63 +28,77 @@ VERIFIED_BY_METRIC = (
 
 # Statements that every run needs are made once: making one costs more than what the database does.
 _RUN: sa.BindParameter[str] = sa.bindparam("run_")
-_OF_INCIDENT = Prepared(sa.select(runs).where(runs.c.incident_id == sa.bindparam("incident_")).order_by(runs.c.id))
-_STEPS_OF = Prepared(sa.select(steps).where(steps.c.run_id == _RUN).order_by(steps.c.intended_at, steps.c.index))
-_GET = Prepared(sa.select(runs).where(runs.c.id == _RUN))
-_STATE = Prepared(sa.select(runs.c.state, runs.c.incident_id).where(runs.c.id == _RUN))
-_FENCE = Prepared(sa.select(runs.c.fence).where(runs.c.id == _RUN))
-_NEW = Prepared(sa.insert(runs))
+_OF_INCIDENT = Prepared(
+    lambda: sa.select(runs).where(runs.c.incident_id == sa.bindparam("incident_")).order_by(runs.c.id)
+)
+_STEPS_OF = Prepared(
+    lambda: sa.select(steps).where(steps.c.run_id == _RUN).order_by(steps.c.intended_at, steps.c.index)
+)
+_GET = Prepared(lambda: sa.select(runs).where(runs.c.id == _RUN))
+_STATE = Prepared(lambda: sa.select(runs.c.state, runs.c.incident_id).where(runs.c.id == _RUN))
+_FENCE = Prepared(lambda: sa.select(runs.c.fence).where(runs.c.id == _RUN))
+_NEW = Prepared(lambda: sa.insert(runs))
 _WHICH = (steps.c.run_id == _RUN, steps.c.phase == sa.bindparam("phase_"), steps.c.index == sa.bindparam("index_"))
-_ATTEMPTS = Prepared(sa.select(steps.c.attempts).where(*_WHICH))
-_NEW_STEP = Prepared(sa.insert(steps))
+_ATTEMPTS = Prepared(lambda: sa.select(steps.c.attempts).where(*_WHICH))
+_NEW_STEP = Prepared(lambda: sa.insert(steps))
 _INTEND_AGAIN = Prepared(
-    sa.update(steps).where(*_WHICH).values(state="intended", attempts=sa.bindparam("attempts_"), error=None)
+    lambda: sa.update(steps).where(*_WHICH).values(state="intended", attempts=sa.bindparam("attempts_"), error=None)
 )
 _FINISH = Prepared(
-    sa.update(steps)
-    .where(*_WHICH)
-    .values(
-        state=sa.bindparam("state_"),
-        after=sa.bindparam("after_"),
-        error=sa.bindparam("error_"),
-        ended_at=sa.bindparam("now_"),
+    lambda: (
+        sa.update(steps)
+        .where(*_WHICH)
+        .values(
+            state=sa.bindparam("state_"),
+            after=sa.bindparam("after_"),
+            error=sa.bindparam("error_"),
+            ended_at=sa.bindparam("now_"),
+        )
     )
 )
 _BEGAN = runs.c.started_at.is_not(None)
 _THIS_PLAYBOOK = runs.c.playbook_id == sa.bindparam("playbook_")
 _THIS_TARGET = runs.c.target == sa.bindparam("target_")
 _THIS_GROUP = runs.c.group == sa.bindparam("group_")
-_LAST = Prepared(sa.select(sa.func.max(runs.c.started_at)).where(_BEGAN, _THIS_PLAYBOOK, _THIS_TARGET))
+_LAST = Prepared(lambda: sa.select(sa.func.max(runs.c.started_at)).where(_BEGAN, _THIS_PLAYBOOK, _THIS_TARGET))
 _COUNTED_STARTS = sa.select(sa.func.count()).select_from(runs).where(runs.c.started_at > sa.bindparam("hour_"))
-_STARTED = Prepared(_COUNTED_STARTS)
-_STARTED_ON_TARGET = Prepared(_COUNTED_STARTS.where(_THIS_TARGET))
-_ACTIVE_ON_TARGET = Prepared(sa.select(runs.c.id).where(_THIS_TARGET, ACTIVE))
-_ACTIVE_IN_GROUP = Prepared(sa.select(sa.func.count()).select_from(runs).where(_THIS_GROUP, ACTIVE))
+_STARTED = Prepared(lambda: _COUNTED_STARTS)
+_STARTED_ON_TARGET = Prepared(lambda: _COUNTED_STARTS.where(_THIS_TARGET))
+_ACTIVE_ON_TARGET = Prepared(lambda: sa.select(runs.c.id).where(_THIS_TARGET, ACTIVE))
+_ACTIVE_IN_GROUP = Prepared(lambda: sa.select(sa.func.count()).select_from(runs).where(_THIS_GROUP, ACTIVE))
 _CHANGED = Prepared(
-    sa.select(runs.c.target).where(_BEGAN, _THIS_GROUP, runs.c.started_at > sa.bindparam("since_")).distinct()
+    lambda: sa.select(runs.c.target).where(_BEGAN, _THIS_GROUP, runs.c.started_at > sa.bindparam("since_")).distinct()
 )
 _OUTCOMES = Prepared(
-    sa.select(runs.c.outcome, sa.func.count())
-    .where(_THIS_PLAYBOOK, runs.c.outcome.in_([sa.literal_column(f"'{each}'") for each in VERIFIED_BY_METRIC]))
-    .group_by(runs.c.outcome)
+    lambda: (
+        sa.select(runs.c.outcome, sa.func.count())
+        .where(_THIS_PLAYBOOK, runs.c.outcome.in_([sa.literal_column(f"'{each}'") for each in VERIFIED_BY_METRIC]))
+        .group_by(runs.c.outcome)
+    )
 )
-_TRACK_RECORD = Prepared(sa.select(track_records).where(track_records.c.playbook_id == sa.bindparam("playbook_")))
+_TRACK_RECORD = Prepared(
+    lambda: sa.select(track_records).where(track_records.c.playbook_id == sa.bindparam("playbook_"))
+)
 _KEPT_LATER = Prepared(
-    sa.select(runs.c.id)
-    .where(_THIS_TARGET, runs.c.id > _RUN, KEPT, runs.c.release_at.is_not(None))
-    .limit(sa.literal_column("1"))
+    lambda: (
+        sa.select(runs.c.id)
+        .where(_THIS_TARGET, runs.c.id > _RUN, KEPT, runs.c.release_at.is_not(None))
+        .limit(sa.literal_column("1"))
+    )
 )
 _RENEW = Prepared(
-    sa.update(runs)
-    .where(runs.c.id == _RUN, runs.c.fence == sa.bindparam("fence_"))
-    .values(lease_until=sa.bindparam("until_"))
+    lambda: (
+        sa.update(runs)
+        .where(runs.c.id == _RUN, runs.c.fence == sa.bindparam("fence_"))
+        .values(lease_until=sa.bindparam("until_"))
+    )
 )
 
 
 @cache
 def _change(names: tuple[str, ...]) -> Prepared:
     return Prepared(
-        sa.update(runs).where(runs.c.id == _RUN).values({name: sa.bindparam(f"new_{name}") for name in names})
+        lambda: sa.update(runs).where(runs.c.id == _RUN).values({name: sa.bindparam(f"new_{name}") for name in names})
     )
 
 

@@ -12,9 +12,11 @@ from remediator.ledger.engine import Tx
 from remediator.ledger.prepared import Prepared
 from remediator.ledger.schema import holds, settings
 
-_ALL = Prepared(sa.select(settings.c.name, settings.c.value))
-_AUTHORS = Prepared(sa.select(settings.c.name, settings.c.by))
-_HELD = Prepared(sa.select(holds).where(holds.c.until > sa.bindparam("now_", type_=sa.Float)).order_by(holds.c.target))
+_ALL = Prepared(lambda: sa.select(settings.c.name, settings.c.value))
+_AUTHORS = Prepared(lambda: sa.select(settings.c.name, settings.c.by))
+_HELD = Prepared(
+    lambda: sa.select(holds).where(holds.c.until > sa.bindparam("now_", type_=sa.Float)).order_by(holds.c.target)
+)
 
 
 def load(connection: Connection) -> dict[str, Any]:

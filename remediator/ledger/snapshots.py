@@ -11,7 +11,7 @@ from remediator.ledger.engine import Tx
 from remediator.ledger.prepared import Prepared
 from remediator.ledger.schema import snapshots
 
-_KEEP = Prepared(sa.insert(snapshots))
+_KEEP = Prepared(lambda: sa.insert(snapshots))
 
 
 def keep(

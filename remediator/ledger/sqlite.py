@@ -83,14 +83,13 @@ class SqliteLedger(Ledger):
             raise LedgerRefused(f"{path} is in use by another process: stop the other remediator first") from error
         try:
             engine, reader = sqlite_engine(path, writer=True), sqlite_engine(path, writer=False)
-            await asyncio.to_thread(_prepared, engine, str(path))
+            chain = await asyncio.to_thread(_prepared, engine, str(path))
         except (sa.exc.SQLAlchemyError, OSError, LedgerRefused) as error:
             os.close(lock)
             if isinstance(error, LedgerRefused):
                 raise
             raise LedgerRefused(f"{path} cannot be opened as a ledger: {cause(error)}") from error
         ledger = cls(engine, reader, clock, lock)
-        chain = await ledger.read(head_of)
         ledger.head = (chain.seq, chain.hash)
         ledger._writer.start()
         return ledger
@@ -251,9 +250,10 @@ def sqlite_engine(path: Path, *, writer: bool) -> Engine:
     return engine
 
 
-def _prepared(engine: Engine, place: str) -> None:
+def _prepared(engine: Engine, place: str) -> Chain:
     with engine.begin() as connection:
         prepare(connection, place)
+        return head_of(connection)
 
 
 def _raw(connection: Connection) -> sqlite3.Connection:

@@ -11,7 +11,11 @@ from sqlalchemy.engine import Connection
 from remediator.auth.tokens import Identity, NameTaken, Role, TokenRecord
 from remediator.errors import Transient
 from remediator.ledger.engine import Ledger, LedgerUnavailable, Tx
+from remediator.ledger.prepared import Prepared
 from remediator.ledger.schema import tokens
+
+_ALL = Prepared(lambda: sa.select(tokens).order_by(tokens.c.created_at, tokens.c.name))
+_ACTIVE = Prepared(lambda: sa.select(tokens).where(tokens.c.revoked_at.is_(None)))
 
 FRESH = 1.0
 """Seconds after which a token that another replica revoked no longer works here."""
@@ -38,7 +42,7 @@ class LedgerTokens:
             limit = FRESH if active is not None and digest in active else FRESH / 10
             if active is None or (self._ledger.shared and time.monotonic() - self._read_at > limit):
                 began, changes = time.monotonic(), self._changes
-                active = await self._ledger.read(_active)
+                active = await self._ledger.glance(_active)
                 # What was read while a token was being changed may be of before that.
                 self._active = active if changes == self._changes else None
                 self._read_at = began
@@ -83,13 +87,12 @@ class LedgerTokens:
         """Every name's token, revoked ones included, oldest first."""
 
         def read(connection: Connection) -> tuple[TokenRecord, ...]:
-            rows = connection.execute(sa.select(tokens).order_by(tokens.c.created_at, tokens.c.name))
             return tuple(
                 TokenRecord(row.name, Role(row.role), row.created_at, row.revoked_at, tuple(row.target_groups))
-                for row in rows
+                for row in _ALL.on(connection)
             )
 
-        return await self._ledger.read(read)
+        return await self._ledger.glance(read)
 
     async def _write(self, store: object) -> object:
         try:
@@ -102,5 +105,5 @@ class LedgerTokens:
 
 
 def _active(connection: Connection) -> dict[str, Identity]:
-    rows = connection.execute(sa.select(tokens).where(tokens.c.revoked_at.is_(None)))
-    return {row.hash: Identity(row.name, Role(row.role), tuple(row.target_groups)) for row in rows}
+    found = _ACTIVE.on(connection)
+    return {row.hash: Identity(row.name, Role(row.role), tuple(row.target_groups)) for row in found}

@@ -9,8 +9,8 @@ from remediator.ledger.engine import Tx
 from remediator.ledger.prepared import Prepared
 from remediator.ledger.schema import told
 
-_HOLDS = Prepared(sa.select(told.c.at).where(told.c.occasion == sa.bindparam("occasion_")))
-_KEEP = Prepared(sa.insert(told))
+_HOLDS = Prepared(lambda: sa.select(told.c.at).where(told.c.occasion == sa.bindparam("occasion_")))
+_KEEP = Prepared(lambda: sa.insert(told))
 
 
 def holds(connection: Connection, occasion: str) -> bool:

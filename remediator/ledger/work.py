@@ -57,7 +57,7 @@ _SETTLED = sa.exists().where(
 )
 _BEING_DONE = runs.c.state.in_([sa.literal_column(f"'{each.value}'") for each in (RunState.RUNNING, RunState.UNDOING)])
 _DUE = Prepared(
-    sa.union_all(
+    lambda: sa.union_all(
         _line("notices", alerts.c.id, 1, UNHANDLED),
         _line(
             "incidents",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from itsdangerous import BadData, URLSafeSerializer
+from typing import TYPE_CHECKING, Any
 
 from remediator.auth.tokens import Identity
 from remediator.clock import Clock
+
+if TYPE_CHECKING:
+    from itsdangerous import URLSafeSerializer
 
 LIFETIME = 12 * 3600.0
 """Seconds after which a person signs in again."""
@@ -41,8 +43,14 @@ class Sessions:
 
     def __init__(self, secret_file: Path, clock: Clock) -> None:
         """Raises OSError where the secret can be neither read nor, the first time, written."""
-        self._serializer = URLSafeSerializer(_secret(secret_file), salt="grace page session")
+        self._secret = _secret(secret_file)
         self._clock = clock
+
+    @cached_property
+    def _serializer(self) -> URLSafeSerializer:
+        from itsdangerous import URLSafeSerializer  # where nobody opens the page, it is not needed
+
+        return URLSafeSerializer(self._secret, salt="grace page session")
 
     def seal(self, digest: str) -> str:
         """A cookie for the holder of the token with this digest."""
@@ -51,8 +59,12 @@ class Sessions:
 
     def opened(self, cookie: str | None) -> Session | None:
         """What the cookie says; None for one that is not ours, was changed, or is too old."""
+        from itsdangerous import BadData
+
+        if not cookie:
+            return None
         try:
-            body: Any = self._serializer.loads(cookie or "")
+            body: Any = self._serializer.loads(cookie)
             found = Session(str(body["d"]), str(body["c"]), float(body["t"]))
         except (BadData, LookupError, TypeError, ValueError):
             return None

@@ -29,8 +29,8 @@ STEP: dict[str, Any] = {
     "attempts": 1,
     "intended_at": 12.25,
 }
-NEW = Prepared(sa.insert(steps))
-OF_RUN = Prepared(sa.select(steps).where(steps.c.run_id == sa.bindparam("run_")).order_by(steps.c.index))
+NEW = Prepared(lambda: sa.insert(steps))
+OF_RUN = Prepared(lambda: sa.select(steps).where(steps.c.run_id == sa.bindparam("run_")).order_by(steps.c.index))
 
 
 def many(tx: Tx, count: int = 3) -> None:
@@ -54,7 +54,7 @@ async def test_what_was_written_is_read_with_its_names_and_types(ledger: Ledger)
 
 
 async def test_bytes_and_a_column_that_the_database_fills_in(ledger: Ledger) -> None:
-    new, found = Prepared(sa.insert(quarantine)), Prepared(sa.select(quarantine))
+    new, found = Prepared(lambda: sa.insert(quarantine)), Prepared(lambda: sa.select(quarantine))
     body = bytes(range(256))
     await ledger.write(lambda tx: new.on(tx.connection, {"received_at": 1.0, "reason": "x", "body": body, "size": 256}))
     row = (await ledger.read(lambda connection: found.on(connection))).one()
@@ -65,14 +65,16 @@ async def test_bytes_and_a_column_that_the_database_fills_in(ledger: Ledger) -> 
 async def test_how_many_rows_were_changed_and_which(ledger: Ledger) -> None:
     await ledger.write(many)
     change = Prepared(
-        sa.update(steps)
-        .where(steps.c.index >= sa.bindparam("from_"))
-        .values(after=sa.bindparam("after_"), state="done")
-        .returning(steps.c.index, steps.c.after)
+        lambda: (
+            sa.update(steps)
+            .where(steps.c.index >= sa.bindparam("from_"))
+            .values(after=sa.bindparam("after_"), state="done")
+            .returning(steps.c.index, steps.c.after)
+        )
     )
     changed = await ledger.write(lambda tx: sorted(tuple(row) for row in change.on(tx.connection, _from(1))))
     assert changed == [(1, {"now": 2}), (2, {"now": 2})]
-    plain = Prepared(sa.update(steps).where(steps.c.index >= sa.bindparam("from_")).values(state="failed"))
+    plain = Prepared(lambda: sa.update(steps).where(steps.c.index >= sa.bindparam("from_")).values(state="failed"))
     assert await ledger.write(lambda tx: plain.on(tx.connection, {"from_": 2}).rowcount) == 1
     assert await ledger.write(lambda tx: plain.on(tx.connection, {"from_": 9}).rowcount) == 0
 
@@ -121,7 +123,9 @@ async def test_a_reader_cannot_write_with_one(ledger: Ledger) -> None:
 
 def test_a_statement_whose_words_depend_on_its_values_is_refused() -> None:
     engine = sa.create_engine("sqlite://")
-    several = Prepared(sa.select(incidents.c.id).where(incidents.c.id.in_(sa.bindparam("ids_", expanding=True))))
+    several = Prepared(
+        lambda: sa.select(incidents.c.id).where(incidents.c.id.in_(sa.bindparam("ids_", expanding=True)))
+    )
     incidents.create(engine)
     with engine.connect() as connection:
         connection.connection.driver_connection.execute("BEGIN")  # type: ignore[union-attr]
