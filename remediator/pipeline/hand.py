@@ -15,7 +15,7 @@ from remediator.governance.verdict import Decision, Reason, Verdict
 from remediator.ledger import approvals, incidents, runs
 from remediator.ledger.engine import Tx
 from remediator.ledger.runs import TargetBusy
-from remediator.model import Approval, Incident, IncidentState, Plan, PlannedStep, Run, RunState, new_id
+from remediator.model import Approval, Incident, IncidentState, Plan, PlannedStep, Run, RunState, Step, new_id
 from remediator.pipeline import act, people, precondition, standing
 from remediator.pipeline.decide import Judged, approvals_given, judge, reasons_of, record, why
 from remediator.pipeline.lasting import way_back
@@ -444,29 +444,58 @@ async def release_step(parts: Parts, run: Run) -> None:
     """
     playbook = parts.catalog.playbooks.get(run.playbook_id)
     journal = await parts.ledger.glance(lambda c: runs.steps_of(c, run.id))
-    done = [step for step in journal if step.phase == "do"]
-    if playbook is None or not done:
+    if playbook is None or not any(step.phase == "do" for step in journal):
         await parts.ledger.write(lambda tx: runs.update(tx, run.id, kept=0, release_at=None))
         return
-    last = done[-1]
-    rendered = PlannedStep(last.verb, last.target, last.driver, last.before, last.desired)
-    target = target_of_step(parts, rendered)
+    resource = await _resource_of(parts, run)
+    back = await _step_back(parts, run, journal, resource)
+    if back is None:
+        await parts.ledger.write(lambda tx: _released(tx, run, "nothing of it stands any more"))
+        return
+    await _allow_release(parts, run, playbook, back.step)
+
+    def advance(tx: Tx) -> None:
+        if back.last:
+            _released(tx, run, "given back, stepwise")
+        else:
+            released = run.released_steps + 1
+            runs.update(tx, run.id, released_steps=released, release_at=tx.now + parts.policy.attempt_cooldown)
+
+    failed = await act.perform(parts, run, "release", run.released_steps, back.step, resource, None, then=advance)
+    if failed is not None:
+        raise GraceError(failed.error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Back:
+    """One step of giving a change back, and whether nothing is left to give back after it."""
+
+    step: PlannedStep
+    last: bool
+
+
+async def _step_back(parts: Parts, run: Run, journal: list[Step], resource: str) -> _Back | None:
+    """What to do next of giving back the run's last step; None where nothing of it stands any more."""
+    last = next(step for step in reversed(journal) if step.phase == "do")
+    target = target_of_step(parts, PlannedStep(last.verb, last.target, last.driver, last.before, last.desired))
     driver = parts.drivers[last.driver]
-    context = context_for(parts, run, last.index, await _resource_of(parts, run))
-    observed = await driver.observe(target, last.verb, context)
+    observed = await driver.observe(target, last.verb, context_for(parts, run, last.index, resource))
     back = way_back(driver, last, journal, observed)
     ways = () if back is None else driver.release_steps(last.verb, last.before, back[2], observed)
     if back is None or not ways:
-        await parts.ledger.write(lambda tx: _released(tx, run, "nothing of it stands any more"))
-        return
+        return None
     following = ways[0]
     if back[2] is not last.desired:
         # From where the last step of the release left it: no more steps than there were at the beginning.
         whole = driver.release_steps(last.verb, last.before, last.desired, last.after or last.desired)
         following = ways[-max(1, min(len(ways), len(whole) - run.released_steps))]
     step = PlannedStep(back[0], last.target, last.driver, dict(observed), dict(following))
-    plan = Plan(run.playbook_id, run.tier, playbook.risk.value, run.target, run.group, (step,), run.digest)
+    return _Back(step, following == ways[-1])
 
+
+async def _allow_release(parts: Parts, run: Run, playbook: PlaybookDefinition, step: PlannedStep) -> None:
+    """Nothing, where governance lets it begin now. Raises Refused where not, and tells people what only they may do."""
+    plan = Plan(run.playbook_id, run.tier, playbook.risk.value, run.target, run.group, (step,), run.digest)
     releasing = playbook.model_copy(update={"id": f"release:{playbook.id}"})
 
     def decide(tx: Tx) -> Decision:
@@ -482,7 +511,6 @@ async def release_step(parts: Parts, run: Run) -> None:
             own_run=run.id,
         )
         if judged.decision.verdict is Verdict.ALLOW:
-            note = "what healing changed is given back"
             record(
                 tx,
                 incident=None,
@@ -491,33 +519,22 @@ async def release_step(parts: Parts, run: Run) -> None:
                 plan=plan,
                 judged=judged,
                 evidence=Evidence.ABSENT,
-                note=note,
+                note="what healing changed is given back",
             )
         return judged.decision
 
     decision = await parts.ledger.write(decide)
-    if decision.verdict is not Verdict.ALLOW:
-        held = ", ".join(reason.value for reason in decision.reasons)
-        if PEOPLES.intersection(decision.reasons):
-            word = f"grace runs release {run.id} --reason …"
-            await people.tell(
-                parts,
-                f"{run.id}:release",
-                f"{run.playbook_id} on {run.target} is needed no more; only a person may give it back ({held}): {word}",
-            )
-        raise Refused(held, reason="held")
-    index = run.released_steps
-    failed = await act.perform(parts, run, "release", index, step, context.resource, None)
-    if failed is not None:
-        raise GraceError(failed.error)
-
-    def advance(tx: Tx) -> None:
-        if following == ways[-1]:
-            _released(tx, run, "given back, stepwise")
-        else:
-            runs.update(tx, run.id, released_steps=index + 1, release_at=tx.now + parts.policy.attempt_cooldown)
-
-    await parts.ledger.write(advance)
+    if decision.verdict is Verdict.ALLOW:
+        return
+    held = ", ".join(reason.value for reason in decision.reasons)
+    if PEOPLES.intersection(decision.reasons):
+        word = f"grace runs release {run.id} --reason …"
+        await people.tell(
+            parts,
+            f"{run.id}:release",
+            f"{run.playbook_id} on {run.target} is needed no more; only a person may give it back ({held}): {word}",
+        )
+    raise Refused(held, reason="held")
 
 
 def _released(tx: Tx, run: Run, why: str) -> None:
