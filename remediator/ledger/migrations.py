@@ -68,9 +68,16 @@ def _tokens_get_groups(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
+def _decisions_get_indexes(connection: Connection) -> None:
+    """5: what a playbook has proven, and its last run on a target, are found without reading every run."""
+    for index in schema.runs.indexes:
+        index.create(connection, checkfirst=True)
+
+
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
     2: _runs_get_leases,
     3: _more_is_remembered,
     4: _tokens_get_groups,
+    5: _decisions_get_indexes,
 }
 """What leads to each version from the one before it. Never changed once released; a new version adds a row."""

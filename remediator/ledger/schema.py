@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from remediator.audit.schema import audit_table
 
-VERSION = 4
+VERSION = 5
 """Of the schema. A database of a newer version is refused; an older one is migrated forward."""
 
 metadata = sa.MetaData()
@@ -130,6 +130,9 @@ KEPT = runs.c.kept == sa.literal_column("1")
 # The database is the mutex: at most one active run on a target.
 _partial("runs_busy", runs.c.target, unique=True, where=ACTIVE)
 sa.Index("runs_started", runs.c.started_at)
+# Asked at every decision: what a playbook has proven, and when it last ran on a target.
+sa.Index("runs_outcomes", runs.c.playbook_id, runs.c.outcome)
+sa.Index("runs_of_target", runs.c.target, runs.c.playbook_id, runs.c.started_at)
 ALONE = runs.c.incident_id.is_(None)
 _partial("runs_alone", runs.c.state, where=ALONE)
 _partial("runs_release", runs.c.release_at, where=KEPT)

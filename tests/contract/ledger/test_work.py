@@ -15,6 +15,7 @@ from remediator.ledger import alerts, incidents, leases, runs, schema, work
 from remediator.ledger.engine import Ledger, Tx
 from remediator.ledger.incidents import LeaseLost
 from remediator.ledger.leases import Fenced
+from remediator.ledger.prepared import Prepared
 from remediator.model import Incident, IncidentState
 from tests.contract.ledger.test_contract import note, row
 from tests.contract.ledger.test_retention import run_of
@@ -157,12 +158,23 @@ async def test_heals_of_one_metric_and_resource_are_counted_since_then(ledger: L
     assert await ledger.read(lambda c: incidents.heals_since(c, "m", "a", 100.0)) == 2
 
 
-async def test_counting_heals_does_not_read_every_incident(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("asked", "given", "index"),
+    [
+        (incidents._HEALS_SINCE, {"metric_id_": "m", "resource_": "a", "since_": 0.0}, "incidents_healed"),
+        (runs._OUTCOMES, {"playbook_": "p"}, "COVERING INDEX runs_outcomes"),
+        (runs._LAST, {"playbook_": "p", "target_": "t"}, "COVERING INDEX runs_of_target"),
+        (runs._KEPT_LATER, {"target_": "t", "run_": "r"}, "runs_of_target"),
+    ],
+)
+async def test_what_every_decision_asks_does_not_read_everything_that_ever_was(
+    tmp_path: Path, asked: Prepared, given: dict[str, Any], index: str
+) -> None:
     ledger = await Ledger.open(tmp_path / "ledger.db", SystemClock())
     try:
-        asked = incidents._HEALS_SINCE.statement.params(metric_id_="m", resource_="a", since_=0.0)
-        text = asked.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+        statement = asked.statement.params(**given)
+        text = statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
         plan = await ledger.read(lambda c: [row[3] for row in c.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")])
-        assert any("incidents_healed" in line for line in plan), plan
+        assert any(index in line for line in plan), plan
     finally:
         await ledger.close()
