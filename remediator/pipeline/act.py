@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import structlog
@@ -69,7 +70,7 @@ async def execute(
     if not left:
         await parts.ledger.write(ended)
     begun: set[int] = set()
-    for index, following in zip(left, [*left[1:], None], strict=True):
+    for index, following in zip_longest(left, left[1:]):
 
         def then(tx: Tx, following: int | None = following) -> None:
             if following is None:

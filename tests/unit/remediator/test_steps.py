@@ -8,6 +8,7 @@ import pytest
 
 from remediator.ledger import runs, settings
 from remediator.model import RunState, Step
+from remediator.pipeline import act
 from remediator.pipeline.stages import acting
 from tests.unit.remediator.simulation import Simulation, simulation
 
@@ -80,3 +81,15 @@ async def test_a_result_that_cannot_be_written_with_what_follows_is_found_by_loo
         assert sim.driver.effects == [EFFECT] * 3, "what stands is not done again"
         (run,) = await sim.executions()
         assert run.state is RunState.VERIFYING
+
+
+async def test_a_run_whose_steps_are_all_done_goes_on_without_another_effect() -> None:
+    """A process may have died before what follows the last step was written with it."""
+    async with simulation() as sim:
+        await troubled(sim)
+        (run,) = await sim.executions()
+        ended: list[str] = []
+        failed = await act.execute(sim.parts, run, "api-1", None, lambda tx: ended.append("once"))
+        assert failed is None
+        assert ended == ["once"]
+        assert sim.driver.effects == [EFFECT] * 3
